@@ -1,0 +1,182 @@
+//! What an operator wants of one fleet, as far as deciding needs it: checked, typed, and free of files and clouds.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::decide::condition::Condition;
+use crate::decide::signal::SignalName;
+use crate::domain::ids::{FleetName, InstanceType, SubnetId, TargetGroupArn, Zone};
+
+/// One fleet's policy.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Policy {
+    /// The fleet.
+    pub fleet: FleetName,
+    /// Whether decisions are acted on.
+    pub mode: Mode,
+    /// Observe, decide, act this often.
+    pub interval: Duration,
+    /// Bounds and steps.
+    pub size: SizePolicy,
+    /// Rules, in the order of the file.
+    pub rules: Vec<Rule>,
+    /// Targets, in the order of the file.
+    pub targets: Vec<Target>,
+    /// How long after a change the next one waits.
+    pub cooldown: Cooldown,
+    /// How hosts are given back.
+    pub scale_in: ScaleIn,
+    /// What stops everything.
+    pub safety: Safety,
+    /// Share of in-service hosts whose fresh sample it takes to scale in, 0–1.
+    pub quorum: f64,
+    /// A host that is not healthy by then counts as a failed launch.
+    pub boot_timeout: Duration,
+    /// A host in service may be unhealthy for so long before it counts as failed.
+    pub health_grace: Duration,
+    /// The target groups; empty: the fleet has no balancer.
+    pub target_groups: Vec<TargetGroupArn>,
+    /// Where hosts may be launched, in the order of the file. A zone may have several subnets.
+    pub places: Vec<Place>,
+    /// What may be launched, in order of preference; empty: what the template says.
+    pub instance_types: Vec<InstanceType>,
+}
+
+/// One subnet, with its zone looked up.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Place {
+    /// The zone.
+    pub zone: Zone,
+    /// The subnet in it.
+    pub subnet: SubnetId,
+}
+
+/// Whether a fleet's decisions are acted on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// Decides and acts.
+    Live,
+    /// Decides and audits; makes no mutating call.
+    DryRun,
+}
+
+/// Bounds and steps, in hosts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct SizePolicy {
+    /// Never fewer.
+    pub min: u32,
+    /// Never more.
+    pub max: u32,
+    /// Most hosts one decision may add; `None`: max(4, the current size).
+    pub step_out_max: Option<u32>,
+    /// Most hosts one decision may remove.
+    pub step_in_max: u32,
+}
+
+/// "When this holds for so long, do that."
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Rule {
+    /// Its name; unique in the fleet.
+    pub name: String,
+    /// The condition.
+    pub when: Condition,
+    /// How many of the last observations must hold.
+    pub sustained: Sustained,
+    /// What it would like.
+    pub action: RuleAction,
+    /// How long after it fired it may fire again; `None`: the fleet's cooldown of its direction.
+    pub cooldown: Option<Duration>,
+}
+
+/// `hits` of the last `of` observations. 1 ≤ hits ≤ of ≤ 1000.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Sustained {
+    /// At least so many must hold…
+    pub hits: u32,
+    /// …of so many.
+    pub of: u32,
+}
+
+/// What a rule would like to change.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RuleAction {
+    /// So many hosts more.
+    Add(u32),
+    /// So many hosts fewer.
+    Remove(u32),
+    /// So many percent more, rounded up; at least one.
+    AddPercent(f64),
+    /// So many percent fewer, rounded down; at least one.
+    RemovePercent(f64),
+}
+
+impl RuleAction {
+    /// Whether it makes the fleet larger.
+    #[must_use]
+    pub fn is_out(self) -> bool {
+        matches!(self, Self::Add(_) | Self::AddPercent(_))
+    }
+}
+
+/// "Keep this signal at that value": size = ceil(hosts × value / target), as the Kubernetes HPA computes it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Target {
+    /// Its name; unique in the fleet.
+    pub name: String,
+    /// The signal.
+    pub signal: SignalName,
+    /// The value to keep.
+    pub value: f64,
+    /// Relative distance from the value within which nothing is done, 0–1.
+    pub tolerance: f64,
+}
+
+/// How long after a change of size the next one waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Cooldown {
+    /// Since the last scale-out.
+    pub scale_out: Duration,
+    /// Since the last change in either direction.
+    pub scale_in: Duration,
+}
+
+/// How hosts are given back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ScaleIn {
+    /// Never below the highest size recommended within it.
+    pub window: Duration,
+    /// Which host goes first.
+    pub order: VictimOrder,
+    /// A host with this tag is never a victim.
+    pub protect_tag: String,
+}
+
+/// Which host goes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum VictimOrder {
+    /// By launch time, the earliest first.
+    Oldest,
+    /// By launch time, the latest first.
+    Newest,
+    /// From the fullest zone, the oldest in it first.
+    ZoneBalance,
+}
+
+/// What stops everything.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Safety {
+    /// More than this share (and more than 2 hosts) unhealthy or unknown: no terminations. 0–1.
+    pub halt_unhealthy: f64,
+    /// At most so many terminations…
+    pub budget_count: u32,
+    /// …in any span of this length, for every reason together.
+    pub budget_per: Duration,
+    /// So many launch failures in a row open the breaker.
+    pub launch_failures_max: u32,
+    /// After so long without another failure one launch is tried again.
+    pub breaker_reset: Duration,
+}

@@ -1,0 +1,71 @@
+//! Signals: named numbers, and what is known of them at one tick.
+//!
+//! A value is an interval. With every host heard, its three numbers are equal. With some hosts silent, `if_idle` is what
+//! the value would be if each of those were at 0 %, and `if_busy` if each were at 100 %. Scaling out must be justified
+//! by the first and scaling in by the second, so a missing host can delay a change and never cause one.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::time::Timestamp;
+
+/// A signal's full name as expressions write it: `cpu.avg`, `qps`, `hosts.healthy`.
+pub type SignalName = String;
+
+/// The signals that every host page offers, without their aggregate suffix.
+pub const HOST_SIGNALS: [&str; 6] = ["cpu", "memory", "load1", "disk", "net_rx", "net_tx"];
+
+/// Of [`HOST_SIGNALS`], those whose 100 % means "busy": only for these can a silent host stand in as 0 % or 100 %.
+pub const BOUNDED_HOST_SIGNALS: [&str; 4] = ["cpu", "memory", "load1", "disk"];
+
+/// The aggregates over a fleet's hosts.
+pub const AGGREGATES: [&str; 8] = ["avg", "min", "max", "p50", "p90", "p95", "p99", "sum"];
+
+/// The signals about the fleet itself.
+pub const FLEET_SIGNALS: [&str; 3] = ["hosts.healthy", "hosts.in_service", "hosts.pending"];
+
+/// Which names an expression of one fleet may use.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Catalog {
+    /// Per host: the host pages' own and the user's scrapes, without suffix.
+    pub host: BTreeSet<String>,
+    /// Per fleet: the user's queries.
+    pub fleet: BTreeSet<String>,
+}
+
+/// One signal's value at one tick.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Value {
+    /// Over the hosts that were heard.
+    pub heard: f64,
+    /// If every silent host were at 0 %.
+    pub if_idle: f64,
+    /// If every silent host were at 100 %.
+    pub if_busy: f64,
+}
+
+impl Value {
+    /// A value with nothing missing.
+    #[must_use]
+    pub fn exact(value: f64) -> Self {
+        Self { heard: value, if_idle: value, if_busy: value }
+    }
+}
+
+/// What was observed of a fleet at one tick. A name that is not in `values` is unknown.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Observation {
+    /// When, by the database's clock.
+    pub at: Timestamp,
+    /// Every signal that has a value, by full name.
+    pub values: BTreeMap<SignalName, Value>,
+    /// Hosts in service whose page gave a fresh sample.
+    pub hosts_heard: u32,
+    /// Hosts in service that were asked.
+    pub hosts_asked: u32,
+    /// The size recommended at that tick, before any guard; `None`: nothing could be recommended.
+    pub recommended: Option<u32>,
+    /// What went wrong while it was taken, for people: one line a fault, bounded.
+    pub faults: Vec<String>,
+}

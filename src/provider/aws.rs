@@ -1,0 +1,1 @@
+//! EC2 and ELBv2 over the real SDK.

@@ -1,0 +1,1 @@
+//! One call budget for all fleets, kept in front of the cloud.

@@ -1,0 +1,1 @@
+//! Prometheus text exposition: one pass, only the families asked for.

@@ -1,0 +1,1 @@
+//! The signal source of production: host pages and queries together.

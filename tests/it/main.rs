@@ -1,0 +1,12 @@
+//! Everything that is tested from outside, in one binary: real Postgres, the real SDK over HTTP, real pages.
+
+mod architecture;
+mod aws;
+mod cli;
+mod config;
+mod crash;
+mod service;
+mod signals;
+mod simulated;
+mod store;
+mod support;
