@@ -8,6 +8,7 @@ pub mod plan;
 pub mod policy;
 pub mod signal;
 pub mod snapshot;
+mod wording;
 
 pub use plan::Plan;
 pub use snapshot::Snapshot;

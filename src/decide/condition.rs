@@ -1,14 +1,33 @@
 //! Conditions of rules: CEL expressions over signals, with a third value for "not known".
+//!
+//! The `cel` crate reads the text; judging it is ours. Its interpreter compares what it is given when it is given it,
+//! so `cpu.avg > "high"` would be found out at night, and it has no word for a signal that was not heard. Here the
+//! syntax tree is checked once, at load, into a formula that can only hold numbers and truth
+//! values, and evaluating that cannot fail.
+//!
+//! Every number is a double: `cpu.avg > 1` and `qps / 2 > 100.5` mean what they say. A signal without a value makes the
+//! whole expression unknown, whatever the rest of it says. A division by zero is an error in CEL's sense: it makes what
+//! depends on it unknown, and `false && …` and `true || …` still decide, so `qps > 0 && errors / qps > 0.01` is a guard.
 
-use serde::Serialize;
+mod check;
+mod formula;
+mod names;
+#[cfg(test)]
+mod tests;
 
-use crate::decide::signal::{Catalog, Observation};
+use std::collections::BTreeSet;
+
+use serde::{Serialize, Serializer};
+
+use crate::decide::condition::formula::Formula;
+use crate::decide::signal::{Catalog, Observation, SignalName};
 
 /// A compiled, type-checked CEL expression that gives a boolean.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(transparent)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Condition {
     text: String,
+    signals: BTreeSet<SignalName>,
+    formula: Formula,
 }
 
 /// What a condition says of one observation.
@@ -18,7 +37,7 @@ pub enum Truth {
     Holds,
     /// It does not.
     Fails,
-    /// A signal in it has no value.
+    /// A signal in it has no value, or it cannot be computed from the values there are.
     Unknown,
 }
 
@@ -45,8 +64,11 @@ pub struct ConditionError {
 
 impl Condition {
     /// Compiles and type-checks an expression against the signals that a fleet has.
-    pub fn parse(text: &str, _catalog: &Catalog) -> Result<Self, ConditionError> {
-        Ok(Self { text: text.to_owned() })
+    pub fn parse(text: &str, catalog: &Catalog) -> Result<Self, ConditionError> {
+        let formula = check::compile(text, catalog)?;
+        let mut signals = BTreeSet::new();
+        formula.collect_signals(&mut signals);
+        Ok(Self { text: text.to_owned(), signals, formula })
     }
 
     /// The expression as it was written.
@@ -55,15 +77,46 @@ impl Condition {
         &self.text
     }
 
-    /// The signals it uses.
+    /// The signals it uses, each once, in order.
     #[must_use]
     pub fn signals(&self) -> Vec<String> {
-        Vec::new()
+        self.signals.iter().cloned().collect()
+    }
+
+    /// The signals it uses that have no value in this observation.
+    #[must_use]
+    pub fn missing(&self, observation: &Observation) -> Vec<String> {
+        self.signals.iter().filter(|name| observation.value(name, Facet::Heard).is_none()).cloned().collect()
     }
 
     /// What it says of one observation.
     #[must_use]
-    pub fn evaluate(&self, _observation: &Observation, _facet: Facet) -> Truth {
-        Truth::Unknown
+    pub fn evaluate(&self, observation: &Observation, facet: Facet) -> Truth {
+        let lookup = |name: &str| observation.value(name, facet);
+        if self.signals.iter().any(|name| lookup(name).is_none()) {
+            return Truth::Unknown;
+        }
+        match self.formula.truth(&lookup) {
+            Some(true) => Truth::Holds,
+            Some(false) => Truth::Fails,
+            None => Truth::Unknown,
+        }
+    }
+
+    /// The expression with the numbers in it: `cpu.avg 0.82 > 0.75`. Of alternatives that hold, only those that do.
+    #[must_use]
+    pub fn explain(&self, observation: &Observation, facet: Facet) -> String {
+        self.formula.explain(&|name: &str| observation.value(name, facet))
+    }
+}
+
+/// Whether a signal of this full name exists; if not, what would be right.
+pub(in crate::decide) fn check_name(name: &str, catalog: &Catalog) -> Result<(), String> {
+    names::resolve(name, catalog).map(|_| ())
+}
+
+impl Serialize for Condition {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.text)
     }
 }

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::decide::condition::{Facet, check_name};
 use crate::domain::time::Timestamp;
 
 /// A signal's full name as expressions write it: `cpu.avg`, `qps`, `hosts.healthy`.
@@ -68,4 +69,38 @@ pub struct Observation {
     pub recommended: Option<u32>,
     /// What went wrong while it was taken, for people: one line a fault, bounded.
     pub faults: Vec<String>,
+}
+
+impl Catalog {
+    /// Whether a signal of this full name exists; if not, what would be right.
+    pub fn check(&self, name: &str) -> Result<(), String> {
+        check_name(name, self)
+    }
+}
+
+impl Value {
+    /// One of its three numbers.
+    #[must_use]
+    pub fn facet(&self, facet: Facet) -> f64 {
+        match facet {
+            Facet::Heard => self.heard,
+            Facet::IfIdle => self.if_idle,
+            Facet::IfBusy => self.if_busy,
+        }
+    }
+}
+
+impl Observation {
+    /// A signal's number; `None`: it has no value, or one that is not finite, which is no value either.
+    #[must_use]
+    pub fn value(&self, name: &str, facet: Facet) -> Option<f64> {
+        self.values.get(name).map(|value| value.facet(facet)).filter(|number| number.is_finite())
+    }
+}
+
+/// The signal of the hosts' pages that a full name is an aggregate of, with the aggregate: `("cpu", "avg")`. `None` for
+/// names that are one number for the whole fleet.
+#[must_use]
+pub fn split_host_signal(name: &str) -> Option<(&str, &str)> {
+    name.rsplit_once('.').filter(|(_, suffix)| AGGREGATES.contains(suffix))
 }
