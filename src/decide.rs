@@ -3,12 +3,32 @@
 //! [`decide`] is synchronous, pure and total. The snapshot includes `now`; there is no clock, no I/O and no randomness
 //! below this module, so the live loop, `plan`, dry-run and every replay give the same answer to the same question.
 
+pub mod aggregate;
+mod census;
 pub mod condition;
+mod engine;
+mod evidence;
+pub mod explain;
+mod ground;
+mod guards;
+mod leavers;
+mod ledger;
+mod opinion;
 pub mod plan;
 pub mod policy;
+mod projection;
+mod requests;
+mod rules;
 pub mod signal;
 pub mod snapshot;
+mod stops;
+mod supply;
+mod targets;
+mod telling;
+#[cfg(test)]
+mod tests;
 mod wording;
 
+pub use engine::decide;
 pub use plan::Plan;
 pub use snapshot::Snapshot;

@@ -22,6 +22,8 @@ pub struct Plan {
     pub recommendations: Vec<Recommendation>,
     /// What each guard said, in their order.
     pub verdicts: Vec<Verdict>,
+    /// What kind of reason it is.
+    pub code: ReasonCode,
     /// Why, in one sentence for a person.
     pub reason: String,
     /// What is to be bought, by place.
@@ -38,6 +40,96 @@ pub struct Plan {
     pub observation: Observation,
     /// Whether the cloud could be seen.
     pub cloud: CloudView,
+}
+
+impl Plan {
+    /// What the decision says, without the numbers that wobble from tick to tick: two plans with the same signature give
+    /// the same answer for the same reason, and a run of quiet ones may be kept as one.
+    #[must_use]
+    pub fn signature(&self) -> String {
+        let recommendations = self.recommendations.iter().map(|r| match r.size {
+            Some(size) => format!("{}={size}", r.source),
+            None => format!("{}=-", r.source),
+        });
+        let verdicts = self.verdicts.iter().filter_map(|v| match v.effect {
+            Effect::Pass => None,
+            Effect::Clamp { to, .. } => Some(format!("{}:{to}", v.guard)),
+            Effect::Refuse => Some(format!("{}:no", v.guard)),
+        });
+        let cloud = match self.cloud {
+            CloudView::Fresh => "fresh",
+            CloudView::Unknown(_) => "unknown",
+        };
+        format!(
+            "{} {}→{} {} [{}] [{}] +{} -{} {} {cloud}",
+            self.action,
+            self.size_before,
+            self.size_wanted,
+            self.code,
+            recommendations.collect::<Vec<_>>().join(","),
+            verdicts.collect::<Vec<_>>().join(","),
+            self.launches.iter().map(|launch| launch.count).sum::<u32>(),
+            self.drains.len(),
+            self.cancelled_drains.len(),
+        )
+    }
+}
+
+/// What kind of reason a plan has: the same words for the same thing, whatever the numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReasonCode {
+    /// Nothing asks for a change.
+    Quiet,
+    /// Something would like fewer hosts and something else would not.
+    Outvoted,
+    /// A signal has no value, and nothing that has one asks for more hosts.
+    Blind,
+    /// A guard refused what the load asked for.
+    HeldBack,
+    /// More hosts for the load.
+    ScaledOut,
+    /// Fewer hosts for the load.
+    ScaledIn,
+    /// A person asked, and got it.
+    Asked,
+    /// The first size ever.
+    FirstSize,
+    /// The fleet is outside its bounds.
+    OutOfBounds,
+    /// Hosts are missing from the size wanted, or failed.
+    Missing,
+    /// More hosts are there than the size wanted.
+    Excess,
+    /// Something is to be put right, and a guard or the cloud's room does not let it.
+    Stuck,
+}
+
+impl ReasonCode {
+    /// The name that rows and metrics carry.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Quiet => "quiet",
+            Self::Outvoted => "outvoted",
+            Self::Blind => "blind",
+            Self::HeldBack => "held_back",
+            Self::ScaledOut => "scaled_out",
+            Self::ScaledIn => "scaled_in",
+            Self::Asked => "asked",
+            Self::FirstSize => "first_size",
+            Self::OutOfBounds => "out_of_bounds",
+            Self::Missing => "missing",
+            Self::Excess => "excess",
+            Self::Stuck => "stuck",
+        }
+    }
+}
+
+impl fmt::Display for ReasonCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
 }
 
 /// In which direction a decision goes, and on whose account.
@@ -133,6 +225,49 @@ pub enum Guard {
     Budget,
     /// Launches that keep failing.
     Breaker,
+}
+
+impl Guard {
+    /// Every guard, in their order.
+    pub const ALL: [Self; 12] = [
+        Self::Pause,
+        Self::DryRun,
+        Self::MissingData,
+        Self::Bounds,
+        Self::InFlight,
+        Self::Cooldown,
+        Self::Step,
+        Self::Window,
+        Self::Projection,
+        Self::UnhealthyHalt,
+        Self::Budget,
+        Self::Breaker,
+    ];
+
+    /// The name that rows and tables carry.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pause => "pause",
+            Self::DryRun => "dry_run",
+            Self::MissingData => "missing_data",
+            Self::Bounds => "bounds",
+            Self::InFlight => "in_flight",
+            Self::Cooldown => "cooldown",
+            Self::Step => "step",
+            Self::Window => "window",
+            Self::Projection => "projection",
+            Self::UnhealthyHalt => "unhealthy_halt",
+            Self::Budget => "budget",
+            Self::Breaker => "breaker",
+        }
+    }
+}
+
+impl fmt::Display for Guard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
 }
 
 /// What a guard did.

@@ -1,5 +1,6 @@
 //! What an operator wants of one fleet, as far as deciding needs it: checked, typed, and free of files and clouds.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -41,6 +42,29 @@ pub struct Policy {
     pub places: Vec<Place>,
     /// What may be launched, in order of preference; empty: what the template says.
     pub instance_types: Vec<InstanceType>,
+}
+
+impl Policy {
+    /// Every signal that a rule or a target uses.
+    #[must_use]
+    pub fn signals(&self) -> BTreeSet<SignalName> {
+        let of_rules = self.rules.iter().flat_map(|rule| rule.when.signals());
+        of_rules.chain(self.targets.iter().map(|target| target.signal.clone())).collect()
+    }
+}
+
+impl SizePolicy {
+    /// The nearest size within the bounds.
+    #[must_use]
+    pub fn clamp(&self, size: u32) -> u32 {
+        size.max(self.min).min(self.max)
+    }
+
+    /// Most hosts that one decision may add to a fleet of this size.
+    #[must_use]
+    pub fn step_out(&self, current: u32) -> u32 {
+        self.step_out_max.unwrap_or(current.max(4))
+    }
 }
 
 /// One subnet, with its zone looked up.
@@ -114,11 +138,37 @@ pub enum RuleAction {
 }
 
 impl RuleAction {
+    /// The size it would like, from the size wanted so far.
+    #[must_use]
+    pub fn apply(self, size: u32) -> u32 {
+        match self {
+            Self::Add(count) => size.saturating_add(count),
+            Self::Remove(count) => size.saturating_sub(count),
+            Self::AddPercent(percent) => size.saturating_add(share(size, percent, f64::ceil)),
+            Self::RemovePercent(percent) => size.saturating_sub(share(size, percent, f64::floor)),
+        }
+    }
+
     /// Whether it makes the fleet larger.
     #[must_use]
     pub fn is_out(self) -> bool {
         matches!(self, Self::Add(_) | Self::AddPercent(_))
     }
+}
+
+/// So many percent of a size, at least one.
+fn share(size: u32, percent: f64, round: fn(f64) -> f64) -> u32 {
+    to_size(round(f64::from(size) * percent / 100.0)).max(1)
+}
+
+/// A computed size as a whole number: what is no size at all (NaN, below zero) is 0, what is too large stays large.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "`as` saturates, which is what is meant"
+)]
+pub(super) fn to_size(size: f64) -> u32 {
+    size as u32
 }
 
 /// "Keep this signal at that value": size = ceil(hosts × value / target), as the Kubernetes HPA computes it.

@@ -34,6 +34,9 @@ pub struct Snapshot {
     pub drains_in_budget: Vec<Timestamp>,
     /// What is known of pools that refused; a pool that is not here is fine.
     pub pools: Vec<PoolHealth>,
+    /// Instances with our tags that no row knows yet, and that no open launch may turn out to have bought: they count as
+    /// live from the moment they are seen, and nothing is done to them before they are adopted.
+    pub orphans: u32,
     /// Whether the cloud could be described this tick. If not, hosts are as last known and nothing is torn down.
     pub cloud: CloudView,
 }

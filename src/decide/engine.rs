@@ -1,0 +1,102 @@
+//! The decision itself, from top to bottom.
+
+use crate::decide::census::{Census, amount};
+use crate::decide::ground::Ground;
+use crate::decide::guards::{self, Judged};
+use crate::decide::leavers::Leavers;
+use crate::decide::ledger::Ledger;
+use crate::decide::opinion::{self, Advice, Opinion};
+use crate::decide::plan::{Action, Guard, Plan};
+use crate::decide::policy::Mode;
+use crate::decide::requests;
+use crate::decide::signal::Observation;
+use crate::decide::snapshot::Snapshot;
+use crate::decide::stops::Stops;
+use crate::decide::supply;
+use crate::decide::telling::Outcome;
+use crate::domain::host::DrainReason;
+
+/// What is to be done about one fleet at one moment, and why.
+///
+/// The size wanted comes first: what a person asked for, or else what the load asks for and every guard lets through.
+/// Then the fleet is brought to that size, whether the size is new or hosts were lost, found or left over: hosts that
+/// failed go, hosts too many go, hosts that are missing are kept back from their drain or bought.
+///
+/// Pauses work on both: while scale-out is paused nothing is bought, not even for a lost host; while scale-in is paused
+/// nothing is drained, not even a failed host. In dry-run the plan is the one that this fleet, as it stands, would get
+/// if it were live; nothing of it is to be acted on, and the verdict of that guard says so.
+#[must_use]
+pub fn decide(snapshot: &Snapshot) -> Plan {
+    let census = Census::of(snapshot);
+    let stops = Stops::of(&census);
+    let opinions = opinion::gather(&census);
+    let mut ledger = Ledger::open(&census, &stops);
+    let mut leavers = Leavers::none(&census, &stops);
+
+    let requests = requests::answer(&census, &stops, &mut leavers);
+    leavers.take_failed(&mut ledger);
+    let judged = match requests.size {
+        Some(size) => Judged { size, limited: None },
+        None => guards::judge(&census, &stops, &opinions, &leavers, &mut ledger),
+    };
+    leavers.take_excess(judged.size, &mut ledger);
+    let supply = supply::plan(&census, &stops, judged.size, &leavers, &mut ledger);
+    if census.policy.mode == Mode::DryRun && !(leavers.drains.is_empty() && supply.is_empty()) {
+        ledger.refuse(Guard::DryRun, Ground::DryRun);
+    }
+
+    let outcome = Outcome {
+        census: &census,
+        opinions: &opinions,
+        requests: &requests,
+        judged: &judged,
+        leavers: &leavers,
+        supply: &supply,
+        size_before: size_before(&census, &leavers),
+    };
+    let (action, code, reason) = outcome.tell();
+    Plan {
+        action,
+        size_before: outcome.size_before,
+        size_wanted: judged.size,
+        recommendations: opinions.iter().map(Opinion::recommendation).collect(),
+        verdicts: ledger.close(),
+        code,
+        reason,
+        rules_fired: fired(&census, &opinions, action),
+        observation: observation(&census, &opinions),
+        launches: supply.launches,
+        drains: leavers.drains,
+        cancelled_drains: supply.cancelled,
+        answered: requests.answers,
+        cloud: snapshot.cloud.clone(),
+    }
+}
+
+/// Hosts that serve or are on their way and hosts being bought; those that failed and go now are neither.
+fn size_before(census: &Census<'_>, leavers: &Leavers<'_>) -> u32 {
+    let failed = |reason| matches!(reason, DrainReason::BootTimeout | DrainReason::Unhealthy);
+    let gone = leavers.drains.iter().filter(|drain| failed(drain.reason)).count();
+    census.capacity().saturating_sub(amount(gone))
+}
+
+/// The rules that wanted what came about, and were free to.
+fn fired(census: &Census<'_>, opinions: &[Opinion], action: Action) -> Vec<String> {
+    let wanted_it = |opinion: &&Opinion| match action {
+        Action::ScaleOut => opinion.wants_more(census.desired),
+        Action::ScaleIn => opinion.wants_fewer(census.desired),
+        Action::Hold | Action::Repair | Action::Replace | Action::Manual => false,
+    };
+    let free = opinions.iter().filter(|opinion| opinion.waits.is_none());
+    free.filter(wanted_it).filter_map(|opinion| opinion.source.rule().map(str::to_owned)).collect()
+}
+
+/// This tick's observation with the size that was recommended, before any guard but the bounds.
+fn observation(census: &Census<'_>, opinions: &[Opinion]) -> Observation {
+    let recommended = match opinion::combine(opinions.iter(), census.desired) {
+        Advice::Out(size) | Advice::In(size) => Some(census.policy.size.clamp(size)),
+        Advice::Stay => Some(census.desired),
+        Advice::Blind => None,
+    };
+    Observation { recommended, ..census.snapshot.current.clone() }
+}
