@@ -1,0 +1,8 @@
+//! Whole plans as operators read them, the rules of single guards, and what holds for every snapshot there can be.
+
+mod aggregates;
+mod fixture;
+mod golden;
+mod load;
+mod machines;
+mod properties;
