@@ -1,9 +1,15 @@
 //! One fleet's settings, checked.
 
+mod launch;
+mod metrics;
+pub(super) mod read;
+mod rules;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::decide::policy::{Cooldown, Mode, Rule, Safety, ScaleIn, SizePolicy, Target};
+use crate::decide::policy::{Cooldown, Mode, Place, Policy, Rule, Safety, ScaleIn, SizePolicy, Target};
+use crate::decide::signal::{Catalog, HOST_SIGNALS};
 use crate::domain::ids::{FleetName, InstanceType, SubnetId, TargetGroupArn};
 use crate::domain::launch::{Market, TemplateRef};
 
@@ -34,6 +40,36 @@ pub struct FleetConfig {
     pub scale_in: ScaleIn,
     /// What stops everything.
     pub safety: Safety,
+}
+
+impl FleetConfig {
+    /// What deciding needs of it. `places` are its subnets with their zones, which only the cloud knows.
+    #[must_use]
+    pub fn policy(&self, places: Vec<Place>) -> Policy {
+        Policy {
+            fleet: self.name.clone(),
+            mode: self.mode,
+            interval: self.interval,
+            size: self.size,
+            rules: self.rules.clone(),
+            targets: self.targets.clone(),
+            cooldown: self.cooldown,
+            scale_in: self.scale_in.clone(),
+            safety: self.safety,
+            quorum: self.metrics.host.quorum,
+            boot_timeout: self.launch.boot_timeout,
+            health_grace: self.balancer.health_grace,
+            target_groups: self.balancer.target_groups.clone(),
+            places,
+            instance_types: self.launch.instance_types.clone(),
+        }
+    }
+
+    /// The signals that its conditions may use.
+    #[must_use]
+    pub fn catalog(&self) -> Catalog {
+        self.metrics.catalog()
+    }
 }
 
 /// What is launched.
@@ -73,7 +109,7 @@ pub struct BalancerConfig {
 /// What is measured.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MetricsConfig {
-    /// How host pages are asked for; `None`: no `[metrics.host]` and no rule needs one.
+    /// How host pages are asked for; without `[metrics.host]` by the defaults.
     pub host: HostMetricsConfig,
     /// Whether any rule or target uses a host signal: if not, no host is asked.
     pub host_needed: bool,
@@ -81,6 +117,18 @@ pub struct MetricsConfig {
     pub queries: Vec<QueryConfig>,
     /// Series of the hosts' own pages, in the order of the file.
     pub scrapes: Vec<ScrapeConfig>,
+}
+
+impl MetricsConfig {
+    /// The signals that these sources offer.
+    #[must_use]
+    pub fn catalog(&self) -> Catalog {
+        let scrapes = self.scrapes.iter().map(|scrape| scrape.name.clone());
+        Catalog {
+            host: HOST_SIGNALS.map(str::to_owned).into_iter().chain(scrapes).collect(),
+            fleet: self.queries.iter().map(|query| query.name.clone()).collect(),
+        }
+    }
 }
 
 /// How host pages are asked for.

@@ -1,5 +1,7 @@
 //! The service's own settings, checked.
 
+pub(super) mod read;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
