@@ -11,6 +11,7 @@ pub mod fleet;
 mod nearest;
 mod reader;
 mod report;
+pub mod schema;
 pub mod service;
 mod syntax;
 

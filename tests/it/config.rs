@@ -4,6 +4,7 @@
 
 mod arbitrary;
 mod golden;
+mod schema;
 mod secrets;
 mod valid;
 
