@@ -14,6 +14,7 @@ mod report;
 pub mod schema;
 pub mod service;
 mod syntax;
+pub mod watch;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -7,6 +7,7 @@ mod golden;
 mod schema;
 mod secrets;
 mod valid;
+mod watch;
 
 use std::path::{Path, PathBuf};
 
