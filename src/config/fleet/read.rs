@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use crate::config::fleet::{FleetConfig, launch, metrics, rules};
-use crate::config::nearest::nearest;
 use crate::config::reader::numbers::{Fraction, count, span};
 use crate::config::reader::text::{Choice, text};
 use crate::config::reader::{At, Section, key};
@@ -196,12 +195,4 @@ pub(super) fn refuse_duplicate(section: &mut Section<'_, '_>, taken: &mut Vec<St
     } else {
         taken.push(name.value.clone());
     }
-}
-
-/// "Did you mean …?", or what there is.
-pub(super) fn suggest(name: &str, candidates: &[String]) -> String {
-    nearest(name, candidates.iter().map(String::as_str)).map_or_else(
-        || format!("there are {}", candidates.join(", ")),
-        |near| format!("did you mean {near:?}?"),
-    )
 }

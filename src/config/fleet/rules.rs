@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use crate::config::fleet::read::{MONTH, MOST_HOSTS, refuse_duplicate, suggest};
+use crate::config::fleet::read::{MONTH, MOST_HOSTS, refuse_duplicate};
 use crate::config::reader::numbers::{Fraction, above, count, span};
 use crate::config::reader::text::{Text, text};
 use crate::config::reader::{At, Section, key};
 use crate::config::report::excerpt;
 use crate::decide::condition::Condition;
 use crate::decide::policy::{Rule, RuleAction, Sustained, Target};
-use crate::decide::signal::{AGGREGATES, Catalog, FLEET_SIGNALS, SignalName};
+use crate::decide::signal::Catalog;
 
 /// Most rules and most targets of one fleet.
 const MOST_ENTRIES: usize = 100;
@@ -159,7 +159,7 @@ pub(super) fn read_targets(file: &mut Section<'_, '_>, catalog: &Catalog) -> Vec
                 &text("cpu.avg", "^[A-Za-z0-9_.]+$", |text| Ok(text.to_owned())),
             );
             if let Some(signal) = &signal
-                && let Err(problem) = check_signal(&signal.value, catalog)
+                && let Err(problem) = catalog.check(&signal.value)
             {
                 target.wrong(signal.start, "signal", problem);
             }
@@ -173,38 +173,6 @@ pub(super) fn read_targets(file: &mut Section<'_, '_>, catalog: &Catalog) -> Vec
             Some(Target { name: name?.value, signal: signal?.value, value: value?.value, tolerance })
         },
     )
-}
-
-/// Whether a fleet has a signal, or what would be right.
-fn check_signal(name: &str, catalog: &Catalog) -> Result<(), String> {
-    if FLEET_SIGNALS.contains(&name) || catalog.fleet.contains(name) {
-        return Ok(());
-    }
-    let (head, suffix) = name.split_once('.').map_or((name, None), |(head, suffix)| (head, Some(suffix)));
-    let aggregates = AGGREGATES.map(|aggregate| format!(".{aggregate}")).join(" ");
-    match suffix {
-        Some(suffix) if catalog.host.contains(head) && AGGREGATES.contains(&suffix) => return Ok(()),
-        Some(_) if catalog.host.contains(head) => {
-            return Err(format!("there is no {name:?}: write {head:?} with one of {aggregates}"));
-        }
-        None if catalog.host.contains(head) => {
-            return Err(format!(
-                "is one value for each host: write \"{head}.avg\", or another of {aggregates}"
-            ));
-        }
-        Some(_) if catalog.fleet.contains(head) => {
-            return Err(format!("{head:?} is a query and one number: write {head:?}"));
-        }
-        _ => {}
-    }
-    let suggestion = suggest(name, &all_signals(catalog));
-    Err(format!("no source offers the signal {:?}: {suggestion}", excerpt(name)))
-}
-
-/// Every name that a fleet's signals have; of a host signal the average stands for all its aggregates.
-fn all_signals(catalog: &Catalog) -> Vec<SignalName> {
-    let hosts = catalog.host.iter().map(|name| format!("{name}.avg"));
-    hosts.chain(catalog.fleet.iter().cloned()).chain(FLEET_SIGNALS.map(str::to_owned)).collect()
 }
 
 /// Whether any rule or target needs the hosts' pages.

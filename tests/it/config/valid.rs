@@ -242,9 +242,12 @@ fn host_pages_are_needed_only_by_those_who_use_them() {
     let scrape = "[[metrics.scrape]]\nname = \"gpu\"\nmetric = \"gpu\"\n";
     for (signal, needed) in [("qps", false), ("hosts.pending", false), ("cpu.avg", true), ("gpu.p99", true)] {
         let target = format!("[[target]]\nname = \"t\"\nsignal = \"{signal}\"\nvalue = 1\n");
-        let dir = folder(SERVICE, &[FLEET, query, scrape, &target].concat());
-        let configuration = load_bare(dir.path()).expect("a valid folder");
-        assert_eq!(configuration.fleets[&FleetName::new("web")].metrics.host_needed, needed, "{signal}");
+        let rule = format!("[[rule]]\nname = \"r\"\nwhen = \"{signal} > 1\"\naction = {{ add = 1 }}\n");
+        for user in [target, rule] {
+            let dir = folder(SERVICE, &[FLEET, query, scrape, &user].concat());
+            let configuration = load_bare(dir.path()).expect("a valid folder");
+            assert_eq!(configuration.fleets[&FleetName::new("web")].metrics.host_needed, needed, "{user}");
+        }
     }
 }
 
