@@ -2,6 +2,7 @@
 
 #[cfg(feature = "aws")]
 pub mod aws;
+pub mod failure_codes;
 pub mod paced;
 pub mod simulated;
 
