@@ -104,7 +104,7 @@ const UNKNOWN: &[&str] = &[
 /// `DryRunOperation` is no failure and must not be asked about: it is how a dry run says yes.
 #[must_use]
 pub fn classify(code: &str, http_status: Option<u16>) -> FailureClass {
-    known(code).unwrap_or_else(|| match http_status {
+    known(code).unwrap_or(match http_status {
         Some(429) => FailureClass::Throttled,
         Some(401 | 403) => FailureClass::Denied,
         // The server gave up waiting for the rest of the request: it never judged it.
