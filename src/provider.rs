@@ -5,6 +5,7 @@ pub mod aws;
 pub mod failure_codes;
 pub mod paced;
 pub mod simulated;
+pub mod verify;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
