@@ -12,6 +12,7 @@ mod moto;
 mod reads;
 mod server;
 mod verify;
+mod witness;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
