@@ -1,6 +1,8 @@
 //! Measured numbers, as the loop asks for them: a set of hosts and queries in, values and faults out.
 
 pub mod exposition;
+pub mod fault;
+pub mod fetch;
 pub mod host;
 pub mod live;
 pub mod query;
@@ -65,8 +67,7 @@ pub struct Harvest {
 pub struct SignalFault {
     /// The host, or the query's name.
     pub source: String,
-    /// A short class for metrics: `timeout`, `too_large`, `redirect`, `malformed`, `refused`, `not_finite`, `status`,
-    /// `address`, `out_of_range`, `stale`.
+    /// A short class for metrics: the name of a [`fault::FaultClass`], or `more` for the line that counts the rest.
     pub class: &'static str,
     /// What happened, for a person.
     pub message: String,
