@@ -1,0 +1,19 @@
+# The commands of the project. `make` alone lists them.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check sqlx
+
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## Build and run the whole service on a simulated cloud
+	@scripts/demo.sh
+
+test: ## Everything that must hold: format, lints, documentation, tests, scripts, Terraform
+	@scripts/test.sh
+
+check: ## The quick part of it: format and lints, without the AWS SDK
+	@scripts/check.sh
+
+sqlx: ## Make the offline data of the SQL queries anew
+	@scripts/sqlx-prepare.sh
