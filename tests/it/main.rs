@@ -1,5 +1,7 @@
 //! Everything that is tested from outside, in one binary: real Postgres, the real SDK over HTTP, real pages.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
+
 mod architecture;
 mod aws;
 mod cli;
