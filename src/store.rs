@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::decide::plan::Plan;
+use crate::decide::policy::Mode;
 use crate::decide::signal::Observation;
 use crate::decide::snapshot::{FleetMemory, OperatorRequest, PoolHealth};
 use crate::domain::failure::FailureClass;
@@ -59,8 +60,10 @@ pub trait Store: Send + Sync {
         budget_span: Duration,
     ) -> Result<StoredFleet, StoreError>;
 
-    /// Records a decision with its observation and, in the same transaction, its intents. Re-checks inside it:
-    /// live + reserved + new ≤ max, the versions of the hosts to be drained, and that each is not draining already.
+    /// Records a decision with its observation and, in the same transaction, its intents. Re-checks inside it the
+    /// versions of the hosts to be drained, that each is not draining already, and, where it launches anything,
+    /// live + reserved + orphans + new ≤ max. Live is every host that is not final and whose termination was not sent: a
+    /// draining machine is a machine.
     async fn decision_commit(&self, fence: &Fence, commit: &DecisionCommit) -> Result<Timestamp, StoreError>;
 
     /// Records an attempt before anything is sent for it. At most one unresolved attempt a launch.
@@ -95,7 +98,7 @@ pub trait Store: Send + Sync {
     async fn host_advance(&self, fence: &Fence, change: &HostChange) -> Result<(), StoreError>;
     /// Notes that an instance with our tags and no row was seen; gives back when it was first and how often by now.
     async fn orphan_sighted(&self, fence: &Fence, orphan: &Orphan) -> Result<OrphanSightings, StoreError>;
-    /// Gives an orphan a row.
+    /// Gives an orphan a row. A conflict where it has one that is final: a dead host does not come back to life.
     async fn host_adopt(&self, fence: &Fence, host: &Host) -> Result<(), StoreError>;
 
     /// Records what a person did: a pause, a resume, or a request for the next decision.
@@ -195,6 +198,8 @@ pub struct StoredFleet {
 pub struct DecisionCommit {
     /// Its id.
     pub id: DecisionId,
+    /// Whether it is acted on. In a dry run the size wanted, the cooldowns and the rules' own clocks stay as they are.
+    pub mode: Mode,
     /// What was decided; its observation is appended to the window.
     pub plan: Plan,
     /// Intents, each with its first attempt already in it (`LaunchState::Open { attempt: Some(_) }`).
@@ -428,7 +433,7 @@ pub struct DecisionRow {
     pub epoch: Epoch,
     /// What was decided.
     pub plan: Plan,
-    /// How it went: `done`, `in_progress`, `failed`, `dry_run`, or `quiet`.
+    /// How it went: `done`, `in_progress`, `partial`, `failed`, `dry_run`, or `quiet`.
     pub outcome: String,
 }
 

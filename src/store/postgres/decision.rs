@@ -1,0 +1,307 @@
+//! Decisions: what was judged, and in the same transaction everything that follows from it.
+
+use std::fmt::Write as _;
+
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use crate::decide::plan::{Action, Plan};
+use crate::decide::policy::Mode;
+use crate::decide::signal::Observation;
+use crate::decide::snapshot::CloudView;
+use crate::domain::ids::{DecisionId, Epoch, FleetName, ReplicaId};
+use crate::domain::time::Timestamp;
+use crate::store::postgres::convert::{bounded, int, json};
+use crate::store::postgres::fleet::WINDOW_MAX;
+use crate::store::postgres::session::Tx;
+use crate::store::postgres::{host, launch, lease, operator};
+use crate::store::{DecisionCommit, DecisionFilter, DecisionRow, Fence, StoreError};
+
+/// Rows that a listing gives where nobody says how many.
+const LIST_DEFAULT: u32 = 100;
+/// Rows that a listing gives at most.
+const LIST_MAX: u32 = 10_000;
+
+pub(super) async fn commit(
+    tx: &mut Tx,
+    fence: &Fence,
+    commit: &DecisionCommit,
+) -> Result<Timestamp, StoreError> {
+    let now = lease::check(tx, fence).await?;
+    if let Some(at) = committed_before(tx, fence, commit.id).await? {
+        return Ok(at);
+    }
+    observe(tx, fence, &commit.plan.observation).await?;
+    let signature = signature(&commit.plan, commit.mode);
+    if is_quiet(commit) && repeat(tx, fence, commit.id, &signature, now).await? {
+        return Ok(now);
+    }
+    check_ceiling(tx, fence, commit).await?;
+    insert(tx, fence, commit, &signature, now).await?;
+    for change in &commit.hosts {
+        host::advance(tx, fence, change, Some(commit.id)).await?;
+    }
+    for intent in &commit.launches {
+        if intent.decision != commit.id {
+            return Err(StoreError::Refused(format!(
+                "launch {} is of decision {}",
+                intent.id, intent.decision
+            )));
+        }
+        launch::insert(tx, fence, intent).await?;
+    }
+    for answer in &commit.plan.answered {
+        operator::answer(tx, fence, commit.id, answer).await?;
+    }
+    if commit.mode == Mode::Live {
+        remember(tx, fence, &commit.plan, now).await?;
+    }
+    prune(tx, fence).await?;
+    Ok(now)
+}
+
+/// When this very commit was made, if it was.
+async fn committed_before(
+    tx: &mut Tx,
+    fence: &Fence,
+    id: DecisionId,
+) -> Result<Option<Timestamp>, StoreError> {
+    Ok(sqlx::query_scalar!(
+        r#"SELECT at AS "at!" FROM scaler.decision WHERE id = $1 AND fleet = $2
+           UNION ALL
+           SELECT r.last_at FROM (SELECT id FROM scaler.decision WHERE fleet = $2 ORDER BY at DESC LIMIT 1) last
+           JOIN scaler.decision_run r ON r.decision_id = last.id WHERE r.last_id = $1"#,
+        id.0,
+        fence.fleet.as_str(),
+    )
+    .fetch_optional(tx)
+    .await?)
+}
+
+/// Appends to the window. A value that is no number is left out, which means the same as unknown: stored, it would come
+/// back as null and make the row unreadable.
+async fn observe(tx: &mut Tx, fence: &Fence, observation: &Observation) -> Result<(), StoreError> {
+    sqlx::query!(
+        "INSERT INTO scaler.observation (fleet, at, doc) VALUES ($1, $2, $3) ON CONFLICT (fleet, at) DO NOTHING",
+        fence.fleet.as_str(),
+        observation.at,
+        json(&finite(observation.clone()))?,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+fn finite(mut observation: Observation) -> Observation {
+    observation
+        .values
+        .retain(|_, value| value.heard.is_finite() && value.if_idle.is_finite() && value.if_busy.is_finite());
+    observation
+}
+
+/// Whether it says only that nothing is done. A dry run never does anything, and would otherwise repeat itself in a row
+/// of its own at every tick.
+fn is_quiet(commit: &DecisionCommit) -> bool {
+    let plan = &commit.plan;
+    (plan.action == Action::Hold || commit.mode == Mode::DryRun)
+        && commit.launches.is_empty()
+        && commit.hosts.is_empty()
+        && plan.answered.is_empty()
+        && (plan.rules_fired.is_empty() || commit.mode == Mode::DryRun)
+}
+
+/// What stays the same as long as the answer does: numbers that move a little at every tick are not in it.
+fn signature(plan: &Plan, mode: Mode) -> String {
+    let cloud = match plan.cloud {
+        CloudView::Fresh => "fresh",
+        CloudView::Unknown(_) => "unknown",
+    };
+    let mut text =
+        format!("{mode:?} {} {}>{} cloud {cloud}", plan.action, plan.size_before, plan.size_wanted);
+    for recommendation in &plan.recommendations {
+        let _ = write!(text, "; {} {:?}", recommendation.source, recommendation.size);
+    }
+    for verdict in &plan.verdicts {
+        let _ = write!(text, "; {:?} {:?}", verdict.guard, verdict.effect);
+    }
+    text
+}
+
+/// Counts a quiet answer with the fleet's last decision, where that was the same; `false`: it was not. After a quarter
+/// of an hour a new row is begun, so that the inputs in a row are never older than that.
+async fn repeat(
+    tx: &mut Tx,
+    fence: &Fence,
+    id: DecisionId,
+    signature: &str,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let counted = sqlx::query!(
+        "INSERT INTO scaler.decision_run AS r (decision_id, count, last_at, last_id)
+         SELECT last.id, 2, $4::timestamptz, $5 FROM (
+             SELECT d.id, d.signature, d.epoch, d.at FROM scaler.decision d
+             WHERE d.fleet = $1 ORDER BY d.at DESC LIMIT 1) last
+         WHERE last.signature = $2 AND last.epoch = $3 AND last.at > $4::timestamptz - interval '15 minutes'
+         ON CONFLICT (decision_id) DO UPDATE
+             SET count = r.count + 1, last_at = greatest(r.last_at, excluded.last_at), last_id = excluded.last_id",
+        fence.fleet.as_str(),
+        signature,
+        fence.epoch.0,
+        now,
+        id.0,
+    )
+    .execute(tx)
+    .await?;
+    Ok(counted.rows_affected() == 1)
+}
+
+/// The ceiling is one on machines: a host that drains still runs and still counts, until its termination was sent.
+async fn check_ceiling(tx: &mut Tx, fence: &Fence, commit: &DecisionCommit) -> Result<(), StoreError> {
+    let new: i64 = commit.launches.iter().map(|launch| i64::from(launch.count)).sum();
+    if new == 0 {
+        return Ok(());
+    }
+    let live = host::live_count(tx, &fence.fleet).await?;
+    let reserved = launch::reserved(tx, &fence.fleet).await?;
+    let (orphans, max) = (i64::from(commit.orphans), i64::from(commit.max));
+    if live + reserved + orphans + new <= max {
+        return Ok(());
+    }
+    Err(StoreError::Conflict(format!(
+        "fleet {} may not launch {new}: {live} live, {reserved} reserved and {orphans} unowned leave no room for them \
+         under its max of {max}",
+        fence.fleet
+    )))
+}
+
+async fn insert(
+    tx: &mut Tx,
+    fence: &Fence,
+    commit: &DecisionCommit,
+    signature: &str,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let mode = match commit.mode {
+        Mode::Live => "live",
+        Mode::DryRun => "dry_run",
+    };
+    let mut plan = commit.plan.clone();
+    plan.observation = finite(plan.observation);
+    sqlx::query!(
+        "INSERT INTO scaler.decision (id, fleet, at, replica, epoch, mode, action, size_before, size_wanted, reason,
+             signature, plan)
+         VALUES ($1, $2, $3, $4, $5, $6::text::scaler.decision_mode, $7::text::scaler.decision_action, $8, $9, $10,
+             $11, $12)",
+        commit.id.0,
+        fence.fleet.as_str(),
+        now,
+        fence.replica.as_str(),
+        fence.epoch.0,
+        mode,
+        plan.action.as_str(),
+        int(plan.size_before)?,
+        int(plan.size_wanted)?,
+        bounded(&plan.reason),
+        signature,
+        json(&plan)?,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Sets the size wanted, and starts the cooldowns where the size changed for the load's or a person's sake.
+async fn remember(tx: &mut Tx, fence: &Fence, plan: &Plan, now: Timestamp) -> Result<(), StoreError> {
+    let cools = match plan.action {
+        Action::ScaleOut | Action::ScaleIn | Action::Manual => true,
+        Action::Hold | Action::Repair | Action::Replace => false,
+    };
+    sqlx::query!(
+        "UPDATE scaler.fleet_state SET
+             desired = $2,
+             last_scale_out = CASE WHEN $4 AND $2 > coalesce(desired, $3) THEN $5 ELSE last_scale_out END,
+             last_change = CASE WHEN $4 AND $2 <> coalesce(desired, $3) THEN $5 ELSE last_change END,
+             rules_fired = rules_fired || coalesce(
+                 (SELECT jsonb_object_agg(rule, to_jsonb($5::timestamptz)) FROM unnest($6::text[]) rule), '{}')
+         WHERE fleet = $1",
+        fence.fleet.as_str(),
+        int(plan.size_wanted)?,
+        int(plan.size_before)?,
+        cools,
+        now,
+        &plan.rules_fired,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Keeps the window bounded: beyond the newest rows, nothing older than an hour.
+async fn prune(tx: &mut Tx, fence: &Fence) -> Result<(), StoreError> {
+    sqlx::query!(
+        "DELETE FROM scaler.observation WHERE fleet = $1 AND at < least(
+             clock_timestamp() - interval '1 hour',
+             (SELECT at FROM scaler.observation WHERE fleet = $1 ORDER BY at DESC OFFSET $2 LIMIT 1))
+         AND EXISTS (SELECT FROM scaler.observation WHERE fleet = $1 OFFSET $2)",
+        fence.fleet.as_str(),
+        WINDOW_MAX,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// A decision as the listing gives it.
+struct ListRow {
+    id: Uuid,
+    at: Timestamp,
+    last_at: Timestamp,
+    count: i64,
+    fleet: String,
+    replica: String,
+    epoch: i64,
+    plan: Json<Plan>,
+    outcome: String,
+}
+
+/// Newest first. A run counts as late as its last repetition; none is longer than a quarter of an hour.
+pub(super) async fn list(tx: &mut Tx, filter: &DecisionFilter) -> Result<Vec<DecisionRow>, StoreError> {
+    let limit = if filter.limit == 0 { LIST_DEFAULT } else { filter.limit.min(LIST_MAX) };
+    let rows = sqlx::query_as!(
+        ListRow,
+        r#"SELECT d.id, d.at, coalesce(r.last_at, d.at) AS "last_at!", coalesce(r.count, 1) AS "count!", d.fleet,
+                  d.replica, d.epoch, d.plan AS "plan: Json<Plan>",
+                  CASE WHEN d.mode = 'dry_run' THEN 'dry_run'
+                       ELSE coalesce((SELECT p.outcome FROM scaler.decision_progress p WHERE p.decision_id = d.id),
+                                     CASE WHEN d.action = 'hold' THEN 'quiet' ELSE 'done' END) END AS "outcome!"
+           FROM scaler.decision d LEFT JOIN scaler.decision_run r ON r.decision_id = d.id
+           WHERE ($1::text IS NULL OR d.fleet = $1)
+             AND ($2::timestamptz IS NULL
+                  OR (d.at >= $2 - interval '1 hour' AND coalesce(r.last_at, d.at) >= $2))
+             AND ($3::text IS NULL OR d.action::text = $3)
+           ORDER BY d.at DESC, d.id LIMIT $4"#,
+        filter.fleet.as_ref().map(FleetName::as_str),
+        filter.since,
+        filter.action.map(Action::as_str),
+        i64::from(limit),
+    )
+    .fetch_all(tx)
+    .await?;
+    Ok(rows.into_iter().map(DecisionRow::from).collect())
+}
+
+impl From<ListRow> for DecisionRow {
+    fn from(row: ListRow) -> Self {
+        Self {
+            id: DecisionId(row.id),
+            at: row.at,
+            last_at: row.last_at,
+            count: row.count,
+            fleet: FleetName::new(row.fleet),
+            replica: ReplicaId::new(row.replica),
+            epoch: Epoch(row.epoch),
+            plan: row.plan.0,
+            outcome: row.outcome,
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! A fleet as a whole: what one tick reads, as of one moment, and what is remembered between ticks.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use sqlx::types::Json;
+
+use crate::decide::signal::Observation;
+use crate::decide::snapshot::{FleetMemory, Pause, PoolHealth};
+use crate::domain::ids::{Epoch, FleetName, InstanceId, InstanceType, Pool, ReplicaId, Zone};
+use crate::domain::time::Timestamp;
+use crate::store::postgres::convert::{nat, secs};
+use crate::store::postgres::session::Tx;
+use crate::store::postgres::{host, launch, operator};
+use crate::store::{Lease, StoreError, StoredFleet};
+
+/// Observations that a fleet keeps at least, and a load gives at most: a window may look at 1000 ticks, and each of them
+/// is a kilobyte or so.
+pub(super) const WINDOW_MAX: i64 = 5_000;
+
+pub(super) async fn now(tx: &mut Tx) -> Result<Timestamp, StoreError> {
+    Ok(sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "now!""#).fetch_one(tx).await?)
+}
+
+pub(super) async fn names(tx: &mut Tx) -> Result<Vec<FleetName>, StoreError> {
+    let names =
+        sqlx::query_scalar!("SELECT fleet FROM scaler.fleet_state ORDER BY fleet").fetch_all(tx).await?;
+    Ok(names.into_iter().map(FleetName::new).collect())
+}
+
+/// The transaction reads one snapshot, so the parts fit together.
+pub(super) async fn load(
+    tx: &mut Tx,
+    fleet: &FleetName,
+    horizon: Duration,
+    budget_span: Duration,
+) -> Result<StoredFleet, StoreError> {
+    let now = now(tx).await?;
+    let (memory, lease) = memory(tx, fleet).await?;
+    Ok(StoredFleet {
+        now,
+        lease,
+        memory,
+        hosts: host::alive(tx, fleet).await?,
+        ended: ended(tx, fleet).await?,
+        launches: launch::open(tx, fleet).await?,
+        window: window(tx, fleet, horizon).await?,
+        pools: pools(tx, fleet).await?,
+        requests: operator::unanswered(tx, fleet).await?,
+        drains_in_budget: drains(tx, fleet, budget_span).await?,
+    })
+}
+
+async fn memory(tx: &mut Tx, fleet: &FleetName) -> Result<(FleetMemory, Option<Lease>), StoreError> {
+    let row = sqlx::query!(
+        r#"SELECT s.desired, s.last_scale_out, s.last_change,
+                  s.rules_fired AS "rules_fired: Json<BTreeMap<String, Timestamp>>", s.launch_failures,
+                  s.last_launch_failure, s.pause_out_actor, s.pause_out_reason, s.pause_out_until,
+                  s.pause_in_actor, s.pause_in_reason, s.pause_in_until,
+                  l.holder AS "holder?", l.epoch AS "epoch?", l.expires_at AS "expires_at?"
+           FROM scaler.fleet_state s LEFT JOIN scaler.lease l ON l.fleet = s.fleet WHERE s.fleet = $1"#,
+        fleet.as_str()
+    )
+    .fetch_optional(tx)
+    .await?;
+    let Some(row) = row else { return Ok((FleetMemory::default(), None)) };
+    let lease = match (row.holder, row.epoch, row.expires_at) {
+        (Some(holder), Some(epoch), Some(expires_at)) => {
+            Some(Lease { holder: ReplicaId::new(holder), epoch: Epoch(epoch), expires_at })
+        }
+        _ => None,
+    };
+    let memory = FleetMemory {
+        desired: row.desired.map(nat).transpose()?,
+        last_scale_out: row.last_scale_out,
+        last_change: row.last_change,
+        rules_fired: row.rules_fired.0,
+        launch_failures: nat(row.launch_failures)?,
+        last_launch_failure: row.last_launch_failure,
+        pause_out: pause(row.pause_out_actor, row.pause_out_reason, row.pause_out_until),
+        pause_in: pause(row.pause_in_actor, row.pause_in_reason, row.pause_in_until),
+    };
+    Ok((memory, lease))
+}
+
+fn pause(actor: Option<String>, reason: Option<String>, until: Option<Timestamp>) -> Option<Pause> {
+    Some(Pause { until, actor: actor?, reason: reason? })
+}
+
+/// Hosts that ended lately: the cloud shows them for about an hour more, and they are no orphans.
+async fn ended(tx: &mut Tx, fleet: &FleetName) -> Result<Vec<InstanceId>, StoreError> {
+    let ids = sqlx::query_scalar!(
+        "SELECT instance_id FROM scaler.host WHERE fleet = $1 AND state IN ('terminated', 'lost')
+           AND state_since > clock_timestamp() - interval '2 hours' ORDER BY instance_id",
+        fleet.as_str()
+    )
+    .fetch_all(tx)
+    .await?;
+    Ok(ids.into_iter().map(InstanceId::new).collect())
+}
+
+/// A row that this version cannot read is left out, with a warning: a gap in the window makes decisions wait, while an
+/// error would stop them for good.
+async fn window(tx: &mut Tx, fleet: &FleetName, horizon: Duration) -> Result<Vec<Observation>, StoreError> {
+    let rows = sqlx::query!(
+        "SELECT at, doc FROM scaler.observation
+         WHERE fleet = $1 AND at > clock_timestamp() - make_interval(secs => $2) ORDER BY at DESC LIMIT $3",
+        fleet.as_str(),
+        secs(horizon),
+        WINDOW_MAX,
+    )
+    .fetch_all(tx)
+    .await?;
+    let readable = rows.into_iter().rev().filter_map(|row| {
+        serde_json::from_value(row.doc)
+            .inspect_err(
+                |error| tracing::warn!(%fleet, at = %row.at, %error, "an observation cannot be read"),
+            )
+            .ok()
+    });
+    Ok(readable.collect())
+}
+
+async fn pools(tx: &mut Tx, fleet: &FleetName) -> Result<Vec<PoolHealth>, StoreError> {
+    let rows = sqlx::query!(
+        "SELECT zone, instance_type, failures, cooling_until, allowance FROM scaler.pool_health
+         WHERE fleet = $1 ORDER BY zone COLLATE \"C\", instance_type COLLATE \"C\"",
+        fleet.as_str()
+    )
+    .fetch_all(tx)
+    .await?;
+    let health = rows.into_iter().map(|row| {
+        let instance_type = (!row.instance_type.is_empty()).then(|| InstanceType::new(row.instance_type));
+        Ok(PoolHealth {
+            pool: Pool { zone: Zone::new(row.zone), instance_type },
+            failures: nat(row.failures)?,
+            cooling_until: row.cooling_until,
+            allowance: nat(row.allowance)?,
+        })
+    });
+    health.collect()
+}
+
+/// When hosts were chosen to go; a drain that was taken back cost nothing.
+async fn drains(tx: &mut Tx, fleet: &FleetName, span: Duration) -> Result<Vec<Timestamp>, StoreError> {
+    Ok(sqlx::query_scalar!(
+        "SELECT started_at FROM scaler.drain
+         WHERE fleet = $1 AND started_at > clock_timestamp() - make_interval(secs => $2)
+           AND outcome IS DISTINCT FROM 'cancelled'
+         ORDER BY started_at, id",
+        fleet.as_str(),
+        secs(span),
+    )
+    .fetch_all(tx)
+    .await?)
+}
+
+/// One more launch that failed in a row: the breaker counts it.
+pub(super) async fn launch_failed(tx: &mut Tx, fleet: &FleetName) -> Result<(), StoreError> {
+    sqlx::query!(
+        "UPDATE scaler.fleet_state
+         SET launch_failures = launch_failures + 1, last_launch_failure = clock_timestamp() WHERE fleet = $1",
+        fleet.as_str()
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// A host became healthy: launches work again.
+pub(super) async fn launch_worked(tx: &mut Tx, fleet: &FleetName) -> Result<(), StoreError> {
+    sqlx::query!(
+        "UPDATE scaler.fleet_state SET launch_failures = 0, last_launch_failure = NULL
+         WHERE fleet = $1 AND launch_failures > 0",
+        fleet.as_str()
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
