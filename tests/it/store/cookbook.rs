@@ -1,0 +1,94 @@
+//! The audit cookbook: every query in it runs, as the auditor, and finds what it looks for.
+
+use std::collections::BTreeMap;
+
+use fleet_scaler::decide::plan::Action;
+use fleet_scaler::domain::failure::{CloudError, FailureClass};
+use fleet_scaler::domain::host::{DrainReason, Step};
+use fleet_scaler::domain::time::after;
+use fleet_scaler::store::{
+    CallAnswer, ConfigChange, ConfigOutcome, Direction, OperatorActionKind, Store as _,
+};
+use sqlx::{Connection as _, PgConnection, Row as _};
+
+use super::fixture::{HOUR, World, decision, run_instances, terminate};
+use crate::support::sql;
+
+const COOKBOOK: &str = include_str!("../../../docs/audit-cookbook.md");
+
+/// The SQL blocks, each under its heading.
+fn recipes() -> BTreeMap<String, String> {
+    let (mut heading, mut block, mut found) = (String::new(), None::<String>, BTreeMap::new());
+    for line in COOKBOOK.lines() {
+        match (&mut block, line) {
+            (None, "```sql") => block = Some(String::new()),
+            (Some(_), "```") => {
+                let earlier = found.insert(heading.clone(), block.take().unwrap());
+                assert!(earlier.is_none(), "two blocks under {heading:?}");
+            }
+            (Some(text), line) => {
+                text.push_str(line);
+                text.push('\n');
+            }
+            (None, line) if line.starts_with("## ") => line[3..].clone_into(&mut heading),
+            (None, _) => {}
+        }
+    }
+    assert!(block.is_none(), "a block without an end");
+    found
+}
+
+/// A day in a fleet's life in which everything happened that the recipes ask about.
+async fn day() -> World {
+    let world = World::new().await;
+    let capacity = CloudError::new(FailureClass::Capacity, "InsufficientInstanceCapacity", "no room");
+    let (_, launch) = world.scale_out(1).await;
+    let call = run_instances(&launch);
+    world.store.call_begin(&world.fence, &call).await.unwrap();
+    let refusal = CallAnswer { failure: Some(capacity), instances: vec![], request_id: None, duration: HOUR };
+    world.store.call_end(call.id, &refusal).await.unwrap();
+    let host = world.buy(&launch, "a").await.remove(0);
+    let host = world.step(&host, Step::Run).await;
+    let host = world.step(&host, Step::BecomeHealthy).await;
+    for _ in 0..3 {
+        world.commit(&decision(Action::Hold, 1, 1, world.now().await)).await;
+    }
+    let (commit, draining) = world.scale_in(&[host], DrainReason::ScaleIn).await;
+    let deadline = after(world.now().await, HOUR);
+    let host = world.step(&draining[0], Step::Deregister { deadline }).await;
+    world.store.call_begin(&world.fence, &terminate(&world.fence, &host, Some(commit.id))).await.unwrap();
+    let host = world.step(&host, Step::Terminate).await;
+    world.step(&host, Step::ConfirmTerminated).await;
+    world.healthy_host("b").await;
+    world.act(OperatorActionKind::Pause { direction: Direction::Both, span: Some(HOUR) }).await;
+    let fleet = Some(world.fence.fleet.clone());
+    let change =
+        ConfigChange { fleet, version: "v1".into(), outcome: ConfigOutcome::Applied, text: "max = 3".into() };
+    world.store.config_record(&change).await.unwrap();
+    world
+}
+
+#[tokio::test]
+async fn every_recipe_runs_as_the_auditor_and_finds_something() {
+    let recipes = recipes();
+    assert!(recipes.len() >= 10, "only {} recipes", recipes.len());
+    let world = day().await;
+    let mut auditor = PgConnection::connect(world.db.superuser_url().reveal()).await.unwrap();
+    sqlx::raw_sql("SET SESSION AUTHORIZATION fleet_auditor; SET TimeZone = 'UTC'")
+        .execute(&mut auditor)
+        .await
+        .unwrap();
+    let at: String =
+        sqlx::query_scalar("SELECT to_char(max(at), 'YYYY-MM-DD HH24:MI:SS.US') FROM audit.decisions")
+            .fetch_one(&mut auditor)
+            .await
+            .unwrap();
+    for (heading, recipe) in recipes {
+        // The examples name a moment and a host; this day's are other ones.
+        let query = recipe.replace("2026-11-21 03:12", &at).replace("i-0abc123", "i-a0");
+        let rows = sqlx::raw_sql(sql(query)).fetch_all(&mut auditor).await;
+        let rows = rows.unwrap_or_else(|error| panic!("{heading}: {error}"));
+        assert!(!rows.is_empty(), "{heading}: found nothing");
+        assert!(!rows[0].is_empty(), "{heading}: no columns");
+    }
+}

@@ -1,0 +1,274 @@
+//! Small worlds to test the store in.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use fleet_scaler::decide::plan::{Action, Effect, Guard, Plan, Recommendation, Verdict};
+use fleet_scaler::decide::policy::Mode;
+use fleet_scaler::decide::signal::{Observation, Value};
+use fleet_scaler::decide::snapshot::CloudView;
+use fleet_scaler::domain::host::{Drain, DrainReason, Host, HostState, Step};
+use fleet_scaler::domain::ids::{
+    AttemptId, CallId, DecisionId, FleetName, InstanceId, InstanceType, LaunchId, OperatorActionId, Pool,
+    ReplicaId, SubnetId, TargetGroupArn, Zone,
+};
+use fleet_scaler::domain::launch::{
+    Attempt, AttemptOutcome, Launch, LaunchState, LaunchTemplate, Market, TemplateRef,
+};
+use fleet_scaler::domain::time::Timestamp;
+use fleet_scaler::entropy::{ChaChaEntropy, Entropy as _};
+use fleet_scaler::store::postgres::PostgresStore;
+use fleet_scaler::store::{
+    CloudCall, DecisionCommit, Fence, HostChange, LeaseAnswer, Operation, OperatorAction, OperatorActionKind,
+    PoolChange, Resolution, Store as _, StoreError, StoredFleet,
+};
+use uuid::Uuid;
+
+use crate::support::TestDatabase;
+
+pub(super) const LEASE: Duration = Duration::from_mins(1);
+pub(super) const HOUR: Duration = Duration::from_hours(1);
+pub(super) const GROUP: &str = "arn:aws:elasticloadbalancing:eu-west-1:1:targetgroup/web/1";
+
+pub(super) fn fresh() -> Uuid {
+    ChaChaEntropy::from_os().uuid()
+}
+
+/// A database, a store on it, and the lease of fleet `web`.
+pub(super) struct World {
+    pub(super) db: TestDatabase,
+    pub(super) store: PostgresStore,
+    pub(super) fence: Fence,
+}
+
+impl World {
+    pub(super) async fn new() -> Self {
+        let db = TestDatabase::new().await;
+        let store = db.store();
+        let fence = take(&store, "web", "replica-1").await;
+        Self { db, store, fence }
+    }
+
+    pub(super) async fn now(&self) -> Timestamp {
+        self.store.now().await.unwrap()
+    }
+
+    pub(super) async fn load(&self) -> StoredFleet {
+        self.store.fleet_load(&self.fence.fleet, HOUR, HOUR).await.unwrap()
+    }
+
+    pub(super) async fn commit(&self, commit: &DecisionCommit) -> Timestamp {
+        self.store.decision_commit(&self.fence, commit).await.unwrap()
+    }
+
+    /// A decision that wants so many more hosts, with its intent and first attempt.
+    pub(super) async fn scale_out(&self, count: u32) -> (DecisionCommit, Launch) {
+        let stored = self.load().await;
+        let size =
+            u32::try_from(stored.hosts.iter().filter(|host| host.state.is_capacity()).count()).unwrap();
+        let mut commit = decision(Action::ScaleOut, size, size + count, stored.now);
+        let launch = launch(&self.fence, commit.id, count, stored.now);
+        commit.launches = vec![launch.clone()];
+        self.commit(&commit).await;
+        (commit, launch)
+    }
+
+    /// Buys the hosts of a launch: `i-<prefix>0`, `i-<prefix>1`, …, all pending.
+    pub(super) async fn buy(&self, launch: &Launch, prefix: &str) -> Vec<Host> {
+        let now = self.now().await;
+        let hosts: Vec<Host> =
+            (0..launch.count).map(|n| host(launch, &format!("i-{prefix}{n}"), now)).collect();
+        let resolution = resolution(launch, launched(launch.count), hosts.clone());
+        self.store.attempt_resolve(&self.fence, &resolution).await.unwrap();
+        hosts
+    }
+
+    pub(super) async fn step(&self, host: &Host, step: Step) -> Host {
+        self.try_step(host, step).await.unwrap()
+    }
+
+    pub(super) async fn try_step(&self, host: &Host, step: Step) -> Result<Host, StoreError> {
+        let after = host.clone().advance(&step, self.now().await).unwrap();
+        let change = HostChange { after: after.clone(), step: Some(step) };
+        self.store.host_advance(&self.fence, &change).await.map(|()| after)
+    }
+
+    /// One host, launched and healthy.
+    pub(super) async fn healthy_host(&self, prefix: &str) -> Host {
+        let (_, launch) = self.scale_out(1).await;
+        let host = self.buy(&launch, prefix).await.remove(0);
+        let host = self.step(&host, Step::Run).await;
+        let host = self.step(&host, Step::Register).await;
+        self.step(&host, Step::BecomeHealthy).await
+    }
+
+    /// A decision that sends hosts away.
+    pub(super) async fn scale_in(&self, hosts: &[Host], reason: DrainReason) -> (DecisionCommit, Vec<Host>) {
+        let stored = self.load().await;
+        let size =
+            u32::try_from(stored.hosts.iter().filter(|host| host.state.is_capacity()).count()).unwrap();
+        let wanted = size - u32::try_from(hosts.len()).unwrap();
+        let mut commit = decision(Action::ScaleIn, size, wanted, stored.now);
+        commit.hosts = hosts.iter().map(|host| begin_drain(host, reason, stored.now)).collect();
+        self.commit(&commit).await;
+        let after = commit.hosts.iter().map(|change| change.after.clone()).collect();
+        (commit, after)
+    }
+
+    pub(super) async fn act(&self, kind: OperatorActionKind) -> OperatorActionId {
+        let id = OperatorActionId(fresh());
+        let (actor, reason) = ("ada".to_owned(), "because of the tests".to_owned());
+        let action = OperatorAction { id, fleet: self.fence.fleet.clone(), actor, reason, kind };
+        self.store.operator_act(&action).await.unwrap();
+        id
+    }
+}
+
+pub(super) async fn take(store: &PostgresStore, fleet: &str, replica: &str) -> Fence {
+    let (fleet, replica) = (FleetName::new(fleet), ReplicaId::new(replica));
+    match store.lease_take(&fleet, &replica, LEASE).await.unwrap() {
+        LeaseAnswer::Held { fence, .. } => fence,
+        LeaseAnswer::Other { holder, .. } => panic!("{holder} holds {fleet}"),
+    }
+}
+
+pub(super) fn observation(at: Timestamp) -> Observation {
+    let values = BTreeMap::from([
+        ("cpu.avg".to_owned(), Value::exact(0.81)),
+        ("qps".to_owned(), Value { heard: 0.1 + 0.2, if_idle: 1e-9, if_busy: 123_456.789 }),
+    ]);
+    Observation {
+        at,
+        values,
+        hosts_heard: 2,
+        hosts_asked: 3,
+        recommended: Some(4),
+        faults: vec!["slow".into()],
+    }
+}
+
+/// A live decision that starts nothing yet.
+pub(super) fn decision(action: Action, before: u32, wanted: u32, at: Timestamp) -> DecisionCommit {
+    let plan = Plan {
+        action,
+        size_before: before,
+        size_wanted: wanted,
+        recommendations: vec![Recommendation {
+            source: "rule hot".into(),
+            size: Some(wanted),
+            because: "cpu.avg 0.81 > 0.75 in 2 of 3".into(),
+        }],
+        verdicts: vec![Verdict {
+            guard: Guard::Bounds,
+            effect: Effect::Pass,
+            because: "within 1 and 20".into(),
+        }],
+        reason: format!("{before} to {wanted} hosts"),
+        launches: vec![],
+        drains: vec![],
+        cancelled_drains: vec![],
+        rules_fired: vec![],
+        answered: vec![],
+        observation: observation(at),
+        cloud: CloudView::Fresh,
+    };
+    let id = DecisionId(fresh());
+    DecisionCommit { id, mode: Mode::Live, plan, launches: vec![], hosts: vec![], max: 20, orphans: 0 }
+}
+
+pub(super) fn pool(zone: &str) -> Pool {
+    Pool { zone: Zone::new(zone), instance_type: Some(InstanceType::new("m7g.large")) }
+}
+
+/// An intent with its first attempt.
+pub(super) fn launch(fence: &Fence, decision: DecisionId, count: u32, at: Timestamp) -> Launch {
+    let template = LaunchTemplate {
+        template: TemplateRef::Id("lt-0abc".into()),
+        version: 7,
+        market: Market::OnDemand,
+        tags: BTreeMap::from([("scale-source".to_owned(), "auto".to_owned())]),
+    };
+    let state = LaunchState::Open { attempt: None };
+    let (id, fleet) = (LaunchId(fresh()), fence.fleet.clone());
+    let mut launch =
+        Launch { id, fleet, decision, count, template, launched: 0, attempts: 0, state, created_at: at };
+    let attempt = attempt(&launch, "eu-west-1a", at);
+    launch.state = LaunchState::Open { attempt: Some(Box::new(attempt)) };
+    launch
+}
+
+/// The next attempt at what a launch lacks.
+pub(super) fn attempt(launch: &Launch, zone: &str, at: Timestamp) -> Attempt {
+    Attempt::open(launch, AttemptId(fresh()), pool(zone), SubnetId::new("subnet-a"), 99, at)
+}
+
+pub(super) fn launched(count: u32) -> AttemptOutcome {
+    AttemptOutcome::Launched { count }
+}
+
+pub(super) fn resolution(launch: &Launch, outcome: AttemptOutcome, hosts: Vec<Host>) -> Resolution {
+    let attempt = launch.open_attempt().unwrap().id;
+    Resolution { attempt, launch: launch.id, outcome, hosts, pool: PoolChange::Unchanged }
+}
+
+/// A host that was just bought.
+pub(super) fn host(launch: &Launch, id: &str, at: Timestamp) -> Host {
+    Host {
+        id: InstanceId::new(id),
+        fleet: launch.fleet.clone(),
+        launch: Some(launch.id),
+        zone: Zone::new("eu-west-1a"),
+        subnet: Some(SubnetId::new("subnet-a")),
+        instance_type: InstanceType::new("m7g.large"),
+        address: None,
+        launched_at: at,
+        healthy_at: None,
+        state: HostState::Pending { since: at },
+        version: 0,
+    }
+}
+
+pub(super) fn begin_drain(host: &Host, reason: DrainReason, at: Timestamp) -> HostChange {
+    let drain = Drain { reason, started_at: at, groups: vec![TargetGroupArn::new(GROUP)] };
+    let step = Step::BeginDrain { drain };
+    HostChange { after: host.clone().advance(&step, at).unwrap(), step: Some(step) }
+}
+
+/// The journal's row for the first call of a launch's attempt.
+pub(super) fn run_instances(launch: &Launch) -> CloudCall {
+    let attempt = launch.open_attempt().unwrap();
+    CloudCall {
+        id: CallId(fresh()),
+        fleet: launch.fleet.clone(),
+        op: Operation::RunInstances,
+        decision: Some(launch.decision),
+        launch: Some(launch.id),
+        attempt: Some(attempt.id),
+        ordinal: 1,
+        instances: vec![],
+        target_group: None,
+        zone: Some(attempt.request.pool.zone.clone()),
+        client_token: Some(attempt.request.client_token.clone()),
+    }
+}
+
+/// The journal's row for a termination.
+pub(super) fn terminate(fence: &Fence, host: &Host, decision: Option<DecisionId>) -> CloudCall {
+    CloudCall {
+        id: CallId(fresh()),
+        fleet: fence.fleet.clone(),
+        op: Operation::TerminateInstances,
+        decision,
+        launch: None,
+        attempt: None,
+        ordinal: 1,
+        instances: vec![host.id.clone()],
+        target_group: None,
+        zone: None,
+        client_token: None,
+    }
+}
+
+pub(super) fn decision_id() -> DecisionId {
+    DecisionId(fresh())
+}
