@@ -179,6 +179,8 @@ pub struct StoredFleet {
     pub memory: FleetMemory,
     /// Hosts that are not final, ordered by id.
     pub hosts: Vec<Host>,
+    /// Of the hosts that are draining, those that a target group was asked to let go of: a call is recorded.
+    pub letting_go: Vec<InstanceId>,
     /// Ids of hosts that became final within the last two hours: the cloud still shows them, and they are no orphans.
     pub ended: Vec<InstanceId>,
     /// Open launches with their unresolved attempts, ordered by id.

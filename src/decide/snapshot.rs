@@ -60,6 +60,8 @@ pub struct HostView {
     pub seen: Sighting,
     /// Whether it carries the protect tag or refuses termination.
     pub protection: Protection,
+    /// Whether any target group was asked to let it go.
+    pub deregistration: Deregistration,
 }
 
 /// What was seen of a host this tick. Nothing destructive ever follows from `Unknown`.
@@ -82,6 +84,16 @@ pub enum Protection {
     None,
     /// An operator's tag keeps it.
     Tagged,
+}
+
+/// Whether a draining host's way out has begun where others can see it. From the first call on there is one way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Deregistration {
+    /// No call for it was ever recorded.
+    NotSent,
+    /// A call was recorded; it may have been done.
+    Sent,
 }
 
 /// A launch intent with hosts missing.

@@ -8,7 +8,7 @@ use crate::decide::leavers::Leavers;
 use crate::decide::ledger::Ledger;
 use crate::decide::plan::{Guard, PlannedLaunch};
 use crate::decide::policy::Place;
-use crate::decide::snapshot::{HostView, PoolHealth, Sighting};
+use crate::decide::snapshot::{Deregistration, HostView, PoolHealth, Sighting};
 use crate::decide::stops::{Breaker, Stops};
 use crate::decide::wording::clock;
 use crate::domain::host::{DrainReason, HostState};
@@ -146,7 +146,8 @@ fn revocable(census: &Census<'_>, most: u32) -> Vec<InstanceId> {
     let drain_of = |view: &HostView| match &view.host.state {
         HostState::Draining { drain }
             if matches!(drain.reason, DrainReason::ScaleIn | DrainReason::AboveMax)
-                && view.seen == Sighting::Present =>
+                && view.seen == Sighting::Present
+                && view.deregistration == Deregistration::NotSent =>
         {
             Some(drain.started_at)
         }

@@ -105,6 +105,8 @@ pub enum AbandonReason {
     Refused,
     /// The fleet no longer wants the hosts, and nothing was in flight.
     NotWanted,
+    /// What its token bought is dead already; a new decision makes a new intent.
+    TokenSpent,
 }
 
 impl AbandonReason {
@@ -114,6 +116,7 @@ impl AbandonReason {
         match self {
             Self::Refused => "refused",
             Self::NotWanted => "not_wanted",
+            Self::TokenSpent => "token_spent",
         }
     }
 }

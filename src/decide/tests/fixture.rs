@@ -15,8 +15,8 @@ use crate::decide::policy::{
 };
 use crate::decide::signal::{Catalog, HOST_SIGNALS, Observation, Value};
 use crate::decide::snapshot::{
-    Ask, CloudView, FleetMemory, HostView, OpenLaunch, OperatorRequest, Pause, PoolHealth, Protection,
-    Sighting, Snapshot,
+    Ask, CloudView, Deregistration, FleetMemory, HostView, OpenLaunch, OperatorRequest, Pause, PoolHealth,
+    Protection, Sighting, Snapshot,
 };
 use crate::domain::host::{Drain, DrainReason, Host, HostState};
 use crate::domain::ids::{
@@ -263,7 +263,12 @@ fn host(number: u32) -> HostView {
         state: HostState::Healthy { since: launched_at + MINUTE },
         version: i64::from(number) + 40,
     };
-    HostView { host, seen: Sighting::Present, protection: Protection::None }
+    HostView {
+        host,
+        seen: Sighting::Present,
+        protection: Protection::None,
+        deregistration: Deregistration::NotSent,
+    }
 }
 
 pub(super) fn effect(plan: &Plan, guard: Guard) -> Effect {

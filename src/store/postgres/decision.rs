@@ -1,20 +1,18 @@
 //! Decisions: what was judged, and in the same transaction everything that follows from it.
 
-use std::fmt::Write as _;
-
 use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::decide::plan::{Action, Plan};
 use crate::decide::policy::Mode;
 use crate::decide::signal::Observation;
-use crate::decide::snapshot::CloudView;
+use crate::domain::host::Step;
 use crate::domain::ids::{DecisionId, Epoch, FleetName, ReplicaId};
 use crate::domain::time::Timestamp;
 use crate::store::postgres::convert::{bounded, int, json};
 use crate::store::postgres::fleet::WINDOW_MAX;
 use crate::store::postgres::session::Tx;
-use crate::store::postgres::{host, launch, lease, operator};
+use crate::store::postgres::{fleet, host, launch, lease, operator};
 use crate::store::{DecisionCommit, DecisionFilter, DecisionRow, Fence, StoreError};
 
 /// Rows that a listing gives where nobody says how many.
@@ -32,11 +30,12 @@ pub(super) async fn commit(
         return Ok(at);
     }
     observe(tx, fence, &commit.plan.observation).await?;
-    let signature = signature(&commit.plan, commit.mode);
+    let signature = format!("{:?} {}", commit.mode, commit.plan.signature());
     if is_quiet(commit) && repeat(tx, fence, commit.id, &signature, now).await? {
         return Ok(now);
     }
     check_ceiling(tx, fence, commit).await?;
+    check_recalls(tx, fence, commit).await?;
     insert(tx, fence, commit, &signature, now).await?;
     for change in &commit.hosts {
         host::advance(tx, fence, change, Some(commit.id)).await?;
@@ -58,6 +57,20 @@ pub(super) async fn commit(
     }
     prune(tx, fence).await?;
     Ok(now)
+}
+
+/// A drain is taken back only as long as nobody was asked to let the host go.
+async fn check_recalls(tx: &mut Tx, fence: &Fence, commit: &DecisionCommit) -> Result<(), StoreError> {
+    let recalled = commit.hosts.iter().filter(|change| change.step == Some(Step::CancelDrain));
+    let recalled: Vec<_> = recalled.map(|change| &change.after.id).collect();
+    if recalled.is_empty() {
+        return Ok(());
+    }
+    let letting_go = fleet::letting_go(tx, &fence.fleet).await?;
+    match recalled.iter().find(|id| letting_go.contains(id)) {
+        None => Ok(()),
+        Some(id) => Err(StoreError::Conflict(format!("host {id} is being deregistered; its drain goes on"))),
+    }
 }
 
 /// When this very commit was made, if it was.
@@ -108,23 +121,6 @@ fn is_quiet(commit: &DecisionCommit) -> bool {
         && commit.hosts.is_empty()
         && plan.answered.is_empty()
         && (plan.rules_fired.is_empty() || commit.mode == Mode::DryRun)
-}
-
-/// What stays the same as long as the answer does: numbers that move a little at every tick are not in it.
-fn signature(plan: &Plan, mode: Mode) -> String {
-    let cloud = match plan.cloud {
-        CloudView::Fresh => "fresh",
-        CloudView::Unknown(_) => "unknown",
-    };
-    let mut text =
-        format!("{mode:?} {} {}>{} cloud {cloud}", plan.action, plan.size_before, plan.size_wanted);
-    for recommendation in &plan.recommendations {
-        let _ = write!(text, "; {} {:?}", recommendation.source, recommendation.size);
-    }
-    for verdict in &plan.verdicts {
-        let _ = write!(text, "; {:?} {:?}", verdict.guard, verdict.effect);
-    }
-    text
 }
 
 /// Counts a quiet answer with the fleet's last decision, where that was the same; `false`: it was not. After a quarter

@@ -42,6 +42,7 @@ pub(super) async fn load(
         lease,
         memory,
         hosts: host::alive(tx, fleet).await?,
+        letting_go: letting_go(tx, fleet).await?,
         ended: ended(tx, fleet).await?,
         launches: launch::open(tx, fleet).await?,
         window: window(tx, fleet, horizon).await?,
@@ -85,6 +86,23 @@ async fn memory(tx: &mut Tx, fleet: &FleetName) -> Result<(FleetMemory, Option<L
 
 fn pause(actor: Option<String>, reason: Option<String>, until: Option<Timestamp>) -> Option<Pause> {
     Some(Pause { until, actor: actor?, reason: reason? })
+}
+
+/// Draining hosts that a call to deregister was recorded for. Most ticks have none that drain, and look no further.
+pub(super) async fn letting_go(tx: &mut Tx, fleet: &FleetName) -> Result<Vec<InstanceId>, StoreError> {
+    let ids = sqlx::query_scalar!(
+        "SELECT h.instance_id FROM scaler.host h
+         JOIN scaler.drain d ON d.instance_id = h.instance_id AND d.ended_at IS NULL
+         WHERE h.fleet = $1 AND h.state = 'draining' AND EXISTS (
+             SELECT 1 FROM scaler.cloud_call c
+             WHERE c.fleet = $1 AND c.op = 'DeregisterTargets' AND c.at >= d.started_at
+               AND h.instance_id = ANY (c.instance_ids))
+         ORDER BY h.instance_id",
+        fleet.as_str()
+    )
+    .fetch_all(tx)
+    .await?;
+    Ok(ids.into_iter().map(InstanceId::new).collect())
 }
 
 /// Hosts that ended lately: the cloud shows them for about an hour more, and they are no orphans.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use fleet_scaler::decide::plan::{Action, Effect, Guard, Plan, Recommendation, Verdict};
+use fleet_scaler::decide::plan::{Action, Effect, Guard, Plan, ReasonCode, Recommendation, Verdict};
 use fleet_scaler::decide::policy::Mode;
 use fleet_scaler::decide::signal::{Observation, Value};
 use fleet_scaler::decide::snapshot::CloudView;
@@ -158,6 +158,7 @@ pub(super) fn decision(action: Action, before: u32, wanted: u32, at: Timestamp) 
             size: Some(wanted),
             because: "cpu.avg 0.81 > 0.75 in 2 of 3".into(),
         }],
+        code: ReasonCode::ScaledOut,
         verdicts: vec![Verdict {
             guard: Guard::Bounds,
             effect: Effect::Pass,
