@@ -1,8 +1,33 @@
 //! The loop: observe, decide, act.
+//!
+//! There is no recovery code. A tick looks at the rows and at the cloud and moves each launch and each host one step; a
+//! process that was killed anywhere finds the rows as they are and does the same. Outside pokes (a signal, a changed
+//! file) carry no data: they only make a tick come sooner.
+//!
+//! | file | what it does in a tick |
+//! |---|---|
+//! | [`observe`] | the cloud and the target groups, as three-valued facts about each host |
+//! | [`sweep`] | what those facts mean for rows: hosts advance, get lost, or are adopted |
+//! | [`tick`] | the order of things: lease, load, observe, decide, commit, act |
+//! | [`launch`], [`drain`] | one step for each open intent and each host on its way in or out |
+//! | [`calls`] | the one way to a mutating call: row first, then the call, then its outcome |
+//! | [`pace`] | how long to wait before the same thing again |
+//! | [`driver`] | the only spawns |
 
+pub mod calls;
+pub mod commit;
+pub mod drain;
 pub mod driver;
 pub mod health;
+pub mod launch;
+pub mod observe;
+pub mod pace;
 pub mod preview;
+pub mod references;
+pub mod scene;
+pub mod sweep;
+mod telemetry;
+pub mod tick;
 
 use std::sync::Arc;
 

@@ -1,22 +1,318 @@
-//! The only place that spawns: one task a fleet, and the one that watches the configuration.
+//! The only place that spawns: a task a fleet, one that asks the database how it is, and one that watches for instances of
+//! no fleet. The configuration is watched by the caller's own loop here.
+//!
+//! Fleets are independent: each has its own task and its own deadline for a tick, so one that hangs, or panics, holds up
+//! nobody else and is started afresh.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Configuration;
-use crate::reconcile::Parts;
+use crate::config::fleet::FleetConfig;
+use crate::config::service::ServiceConfig;
+use crate::config::watch::Watcher;
+use crate::config::{self, Configuration};
+use crate::domain::ids::FleetName;
+use crate::domain::tags;
+use crate::domain::time::since;
 use crate::reconcile::health::Health;
+use crate::reconcile::observe::Lookout;
+use crate::reconcile::tick::{FleetRunner, Ticked};
+use crate::reconcile::{Parts, telemetry};
+use crate::store::{ConfigChange, ConfigOutcome, StoreError};
 
-/// Runs every fleet of the configuration until `stop`, then parks what is in flight and gives the leases back.
-/// Returns within the configuration's `shutdown_grace`. `dir` is watched for changes; SIGHUP is `reload`.
+/// A tick that takes longer is given up; what it had sent is in the rows.
+const TICK_DEADLINE: Duration = Duration::from_mins(5);
+/// How often the database is asked how it is: `/readyz` must notice within five seconds.
+const DATABASE_INTERVAL: Duration = Duration::from_secs(2);
+/// How long it may take to answer that.
+const DATABASE_DEADLINE: Duration = Duration::from_secs(2);
+/// How often instances of no fleet are looked for.
+const UNOWNED_INTERVAL: Duration = Duration::from_secs(30);
+/// How long before a fleet whose task died is started again.
+const RESTART_WAIT: Duration = Duration::from_secs(5);
+
+/// Runs every fleet of the configuration until `stop`, and returns within `shutdown_grace` of that: what is in flight is
+/// finished or parked, and the leases are given back. The folder is watched, and read again on `reload` (SIGHUP) too; a
+/// version of it that does not validate changes nothing.
 pub async fn run(
-    _parts: Parts,
-    _configuration: Configuration,
-    _dir: PathBuf,
-    _health: Arc<Health>,
-    _reload: Arc<tokio::sync::Notify>,
-    _stop: CancellationToken,
+    parts: Parts,
+    configuration: Configuration,
+    dir: PathBuf,
+    health: Arc<Health>,
+    reload: Arc<Notify>,
+    stop: CancellationToken,
 ) {
+    let service = configuration.service.clone();
+    let lookout =
+        Arc::new(Lookout::new(Arc::clone(&parts.cloud), Arc::clone(&parts.clock), service.owner.clone()));
+    let mut watcher = Watcher::start(&dir).await;
+    let (names, fleets_in_force) = watch::channel(configuration.fleets.keys().cloned().collect::<Vec<_>>());
+    let background = [
+        tokio::spawn(watch_database(parts.clone(), Arc::clone(&health), stop.clone())),
+        tokio::spawn(watch_unowned(parts.clone(), Arc::clone(&lookout), fleets_in_force, stop.clone())),
+    ];
+    let mut crew = Crew { parts, service, lookout, health, stop: stop.clone(), tasks: BTreeMap::new() };
+    crew.apply(&configuration).await;
+    let mut in_force = configuration;
+    // What changed between the first load and the start of the watch is looked at now.
+    reload.notify_one();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            () = reload.notified() => {}
+            () = watcher.changed() => {}
+        }
+        if let Some(next) = crew.reload(&dir, &in_force).await {
+            in_force = next;
+            drop(names.send(in_force.fleets.keys().cloned().collect()));
+        }
+    }
+    crew.disband().await;
+    for task in background {
+        task.abort();
+    }
+}
+
+/// The fleets' tasks.
+struct Crew {
+    parts: Parts,
+    service: ServiceConfig,
+    lookout: Arc<Lookout>,
+    health: Arc<Health>,
+    stop: CancellationToken,
+    tasks: BTreeMap<FleetName, FleetTask>,
+}
+
+struct FleetTask {
+    config: watch::Sender<Arc<FleetConfig>>,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Crew {
+    /// Reads the folder again. `None`: nothing is new, or it does not validate.
+    async fn reload(&mut self, dir: &Path, in_force: &Configuration) -> Option<Configuration> {
+        match config::load(dir, &|key| std::env::var(key).ok()) {
+            Ok(next) if next.version == in_force.version => {
+                telemetry::configuration(true);
+                None
+            }
+            Ok(next) => {
+                if next.service != in_force.service {
+                    tracing::warn!(
+                        "fleet-scaler.toml has changed: its settings apply when the service is restarted"
+                    );
+                }
+                tracing::info!(version = %next.version, "configuration applied");
+                self.apply(&next).await;
+                Some(next)
+            }
+            Err(errors) => {
+                tracing::error!(%errors, "the configuration does not validate; the last good version stays");
+                telemetry::configuration(false);
+                let text = errors.to_string();
+                let version = format!("refused:{}", text.len());
+                self.record(ConfigChange { fleet: None, version, outcome: ConfigOutcome::Refused, text })
+                    .await;
+                None
+            }
+        }
+    }
+
+    /// Starts, changes and stops fleets so that they are those of the configuration. A fleet that vanished from the
+    /// files is left exactly as it is, with nobody acting on it.
+    async fn apply(&mut self, next: &Configuration) {
+        telemetry::configuration(true);
+        let vanished: Vec<_> =
+            self.tasks.keys().filter(|name| !next.fleets.contains_key(*name)).cloned().collect();
+        for name in vanished {
+            tracing::warn!(fleet = %name, "its file is gone: the fleet is paused; nothing is terminated");
+            if let Some(task) = self.tasks.remove(&name) {
+                task.stop.cancel();
+            }
+            self.health.forget(&name);
+            for direction in ["out", "in"] {
+                telemetry::paused(&name, direction, true);
+            }
+            let text = "the fleet's file is gone".to_owned();
+            let version = next.version.clone();
+            self.record(ConfigChange { fleet: Some(name), version, outcome: ConfigOutcome::Vanished, text })
+                .await;
+        }
+        for (name, fleet) in &next.fleets {
+            let config = Arc::new(fleet.clone());
+            match self.tasks.get(name) {
+                Some(task) if **task.config.borrow() == *config => continue,
+                Some(task) => drop(task.config.send(config)),
+                None => self.start(name.clone(), config),
+            }
+            let text = next.texts.get(name).cloned().unwrap_or_default();
+            let version = next.version.clone();
+            let change =
+                ConfigChange { fleet: Some(name.clone()), version, outcome: ConfigOutcome::Applied, text };
+            self.record(change).await;
+        }
+    }
+
+    fn start(&mut self, name: FleetName, config: Arc<FleetConfig>) {
+        let (sender, receiver) = watch::channel(config);
+        let stop = self.stop.child_token();
+        let looked_after = Post {
+            parts: self.parts.clone(),
+            lookout: Arc::clone(&self.lookout),
+            lease: self.service.lease,
+            health: Arc::clone(&self.health),
+            config: receiver,
+            stop: stop.clone(),
+        };
+        let task = tokio::spawn(look_after(looked_after));
+        self.tasks.insert(name, FleetTask { config: sender, stop, task });
+    }
+
+    async fn record(&self, change: ConfigChange) {
+        if let Err(error) = self.parts.store.config_record(&change).await {
+            tracing::warn!(%error, "the change of configuration could not be recorded");
+        }
+    }
+
+    /// Waits for every fleet to come to rest, as long as the grace lasts.
+    async fn disband(&mut self) {
+        let started = self.parts.clock.now();
+        for (name, fleet) in std::mem::take(&mut self.tasks) {
+            let left = self.service.shutdown_grace.saturating_sub(since(self.parts.clock.now(), started));
+            let abort = fleet.task.abort_handle();
+            if tokio::time::timeout(left, fleet.task).await.is_err() {
+                abort.abort();
+                tracing::warn!(fleet = %name, "did not come to rest within shutdown_grace; its rows say how far it got");
+            }
+        }
+    }
+}
+
+/// What one fleet's task works with.
+#[derive(Clone)]
+struct Post {
+    parts: Parts,
+    lookout: Arc<Lookout>,
+    lease: Duration,
+    health: Arc<Health>,
+    config: watch::Receiver<Arc<FleetConfig>>,
+    stop: CancellationToken,
+}
+
+/// Keeps one fleet's loop going, whatever becomes of it.
+async fn look_after(post: Post) {
+    while !post.stop.is_cancelled() {
+        match tokio::spawn(fleet_loop(post.clone())).await {
+            Ok(()) => return,
+            Err(panic) => {
+                let fleet = post.config.borrow().name.clone();
+                tracing::error!(%fleet, %panic, "the fleet's loop died; it is started again");
+                post.health.ticked(&fleet, RESTART_WAIT, Err("its loop died".to_owned()));
+                tokio::select! {
+                    () = post.stop.cancelled() => return,
+                    () = post.parts.clock.sleep(RESTART_WAIT) => {}
+                }
+            }
+        }
+    }
+}
+
+async fn fleet_loop(mut post: Post) {
+    let config = Arc::clone(&post.config.borrow_and_update());
+    let mut runner = FleetRunner::new(post.parts.clone(), Arc::clone(&post.lookout), post.lease, config);
+    while !post.stop.is_cancelled() {
+        if post.config.has_changed().unwrap_or(false) {
+            runner.reconfigure(Arc::clone(&post.config.borrow_and_update()));
+        }
+        let started = post.parts.clock.now();
+        one_tick(&post, &mut runner).await;
+        let rest = runner.config().interval.saturating_sub(since(post.parts.clock.now(), started));
+        tokio::select! {
+            () = post.stop.cancelled() => break,
+            _ = post.config.changed() => post.config.mark_changed(),
+            () = post.parts.clock.sleep(rest) => {}
+        }
+    }
+    runner.release().await;
+}
+
+async fn one_tick(post: &Post, runner: &mut FleetRunner) {
+    let fleet = runner.config().name.clone();
+    let interval = runner.config().interval;
+    let started = post.parts.clock.now();
+    let outcome = tokio::time::timeout(TICK_DEADLINE, runner.tick()).await;
+    let took = since(post.parts.clock.now(), started);
+    let (label, result) = match &outcome {
+        Ok(Ok(Ticked::Done(_))) => ("done", Ok(())),
+        Ok(Ok(Ticked::NotHeld)) => ("not_held", Ok(())),
+        Ok(Err(error)) => (label_of(error), Err(error.to_string())),
+        Err(_) => ("deadline", Err(format!("a tick took longer than {} s", TICK_DEADLINE.as_secs()))),
+    };
+    if let Err(why) = &result {
+        tracing::warn!(%fleet, why, "the tick ended early; the next one starts from the rows");
+    }
+    telemetry::ticked(&fleet, took, label);
+    post.health.ticked(&fleet, interval, result);
+}
+
+fn label_of(error: &StoreError) -> &'static str {
+    match error {
+        StoreError::Unavailable(_) => "database",
+        StoreError::Fenced { .. } => "fenced",
+        StoreError::Conflict(_) => "conflict",
+        StoreError::Refused(_) => "refused",
+        StoreError::Schema(_) => "schema",
+    }
+}
+
+/// Asks the database how it is, for `/readyz`.
+async fn watch_database(parts: Parts, health: Arc<Health>, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        let answer = match tokio::time::timeout(DATABASE_DEADLINE, parts.store.schema_check()).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err(format!("no answer within {} s", DATABASE_DEADLINE.as_secs())),
+        };
+        health.database(answer);
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = parts.clock.sleep(DATABASE_INTERVAL) => {}
+        }
+    }
+}
+
+/// Looks for instances with our owner's tag that belong to no fleet in force. They are quarantined: shown, counted,
+/// alerted on, and never touched.
+async fn watch_unowned(
+    parts: Parts,
+    lookout: Arc<Lookout>,
+    fleets: watch::Receiver<Vec<FleetName>>,
+    stop: CancellationToken,
+) {
+    while !stop.is_cancelled() {
+        if let Ok(world) = lookout.look(UNOWNED_INTERVAL).await {
+            let fleets = fleets.borrow().clone();
+            let unowned = world.instances.values().filter(|instance| {
+                let fleet = instance.tags.get(tags::FLEET);
+                !fleet.is_some_and(|name| fleets.iter().any(|known| known.as_str() == name))
+                    && instance.state != crate::provider::InstanceState::Terminated
+            });
+            let oldest = unowned.min_by(|a, b| (a.launched_at, &a.id).cmp(&(b.launched_at, &b.id)));
+            if let Some(instance) = oldest {
+                tracing::warn!(host = %instance.id, "an instance with our owner's tag belongs to no fleet in force");
+            }
+            telemetry::oldest_unowned(oldest.map(|instance| instance.launched_at), parts.clock.now());
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = parts.clock.sleep(UNOWNED_INTERVAL) => {}
+        }
+    }
 }

@@ -1,0 +1,320 @@
+//! One step for each host on its way in or out: registered, deregistered, terminated.
+//!
+//! Hosts move in batches, since the cloud counts calls; a batch that fails because of one bad id is repeated one by one, so
+//! that one host never holds up the others. The way out is one way: deregister everywhere, wait until every group has
+//! let go or the deadline, terminate. See `docs/drain.md`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::domain::failure::{CloudError, FailureClass};
+use crate::domain::host::{Host, HostState, Step};
+use crate::domain::ids::{InstanceId, TargetGroupArn};
+use crate::domain::tags;
+use crate::domain::time::{Timestamp, after};
+use crate::provider::{Receipt, TargetId};
+use crate::reconcile::calls::About;
+use crate::reconcile::observe::{Body, Groups, World};
+use crate::reconcile::pace;
+use crate::reconcile::references::References;
+use crate::reconcile::tick::Desk;
+use crate::store::{Operation, StoreError};
+
+/// Hosts in one call at most. ELBv2 and EC2 take more; a smaller batch loses less to one bad id.
+const BATCH: usize = 50;
+/// First and longest wait before a host that refused termination is asked again.
+const STUBBORN_WAIT: (Duration, Duration) = (Duration::from_secs(30), Duration::from_mins(15));
+/// A host that still runs so long after its termination was asked for is asked again.
+const TERMINATE_AGAIN: Duration = Duration::from_mins(2);
+
+/// Hosts that refused termination: how often, and not again before when. In memory only: after a restart each is asked
+/// once more, alone.
+pub type Stubborn = BTreeMap<InstanceId, (u32, Timestamp)>;
+
+/// Registers running hosts with every group of the fleet. A host that some group did not take stays as it is, and is
+/// offered again next tick.
+pub async fn register_hosts(desk: &Desk<'_>, hosts: Vec<Host>) -> Result<Vec<Host>, StoreError> {
+    let groups = &desk.fleet.balancer.target_groups;
+    let (running, mut others): (Vec<_>, Vec<_>) =
+        hosts.into_iter().partition(|host| matches!(host.state, HostState::Running { .. }));
+    for batch in running.chunks(BATCH) {
+        let mut taken = batch.to_vec();
+        for group in groups {
+            taken = register_in_one(desk, group, taken).await?;
+        }
+        for host in batch {
+            let host = if taken.contains(host) {
+                let registered = desk.advance(host.clone(), Step::Register).await?;
+                settle_without_balancer(desk, registered).await?
+            } else {
+                host.clone()
+            };
+            others.push(host);
+        }
+    }
+    others.sort_by(|a, b| a.id.cmp(&b.id));
+    Ok(others)
+}
+
+/// Where there is no balancer, a running host is in service: nothing else will ever say so.
+async fn settle_without_balancer(desk: &Desk<'_>, host: Host) -> Result<Host, StoreError> {
+    if desk.fleet.balancer.target_groups.is_empty() && matches!(host.state, HostState::Registered { .. }) {
+        return desk.advance(host, Step::BecomeHealthy).await;
+    }
+    Ok(host)
+}
+
+async fn register_in_one(
+    desk: &Desk<'_>,
+    group: &TargetGroupArn,
+    hosts: Vec<Host>,
+) -> Result<Vec<Host>, StoreError> {
+    let mut taken = Vec::with_capacity(hosts.len());
+    let mut queue = vec![hosts];
+    while let Some(batch) = queue.pop() {
+        if batch.is_empty() {
+            continue;
+        }
+        let ids: Vec<_> = batch.iter().map(|host| host.id.clone()).collect();
+        let about = About { target_group: Some(group.clone()), instances: ids.clone(), ..About::default() };
+        let answer = desk
+            .caller
+            .make(Operation::RegisterTargets, about, desk.parts.cloud.register(group, &ids))
+            .await?;
+        match answer {
+            Ok(_) => taken.extend(batch),
+            Err(error) if batch.len() > 1 && one_may_spoil_it(&error) => {
+                queue.extend(batch.into_iter().map(|host| vec![host]));
+            }
+            Err(_) => {}
+        }
+    }
+    Ok(taken)
+}
+
+/// Whether a batch may have failed for the sake of one of its members.
+fn one_may_spoil_it(error: &CloudError) -> bool {
+    match error.class {
+        FailureClass::Invalid | FailureClass::NotFound | FailureClass::Protected | FailureClass::Denied => {
+            true
+        }
+        FailureClass::Capacity
+        | FailureClass::Quota
+        | FailureClass::Throttled
+        | FailureClass::TokenMismatch
+        | FailureClass::TokenSpent
+        | FailureClass::Unknown => false,
+    }
+}
+
+/// Asks every group to let go of the hosts that begin their way out. A group that is gone cannot be asked; the host then
+/// waits for its deadline.
+pub async fn deregister_hosts(
+    desk: &Desk<'_>,
+    hosts: Vec<Host>,
+    groups: &Groups,
+    references: &References,
+) -> Result<Vec<Host>, StoreError> {
+    let mut wanted: BTreeMap<TargetGroupArn, Vec<InstanceId>> = BTreeMap::new();
+    for host in &hosts {
+        if let HostState::Draining { drain } = &host.state {
+            for group in &drain.groups {
+                wanted.entry(group.clone()).or_default().push(host.id.clone());
+            }
+        }
+    }
+    let mut refused = BTreeSet::new();
+    for (group, ids) in wanted {
+        for batch in ids.chunks(BATCH) {
+            refused.extend(deregister_in_one(desk, &group, batch, groups, references).await?);
+        }
+    }
+    let mut kept = Vec::with_capacity(hosts.len());
+    for host in hosts {
+        let host = match &host.state {
+            HostState::Draining { drain } if !refused.contains(&host.id) => {
+                let timeout = references.drain_timeout(desk.fleet, &drain.groups);
+                let deadline = after(desk.now(), timeout);
+                desk.advance(host, Step::Deregister { deadline }).await?
+            }
+            _ => host,
+        };
+        kept.push(host);
+    }
+    Ok(kept)
+}
+
+/// Gives back the hosts that the group would not let go of.
+async fn deregister_in_one(
+    desk: &Desk<'_>,
+    group: &TargetGroupArn,
+    hosts: &[InstanceId],
+    groups: &Groups,
+    references: &References,
+) -> Result<Vec<InstanceId>, StoreError> {
+    let mut refused = Vec::new();
+    let mut queue = vec![hosts.to_vec()];
+    while let Some(batch) = queue.pop() {
+        let targets: Vec<_> =
+            batch.iter().flat_map(|host| targets_of(group, host, groups, references)).collect();
+        let about = About { target_group: Some(group.clone()), instances: batch.clone(), ..About::default() };
+        let send = desk.parts.cloud.deregister(group, &targets);
+        match desk.caller.make::<Receipt>(Operation::DeregisterTargets, about, send).await? {
+            Ok(_) => {}
+            Err(error) if error.class == FailureClass::NotFound => {
+                tracing::warn!(%group, "the target group is gone; its hosts wait for their deadline");
+            }
+            Err(error) if batch.len() > 1 && one_may_spoil_it(&error) => {
+                queue.extend(batch.into_iter().map(|host| vec![host]));
+            }
+            Err(_) => refused.extend(batch),
+        }
+    }
+    Ok(refused)
+}
+
+/// The exact targets that a host is registered as in one group: each port it is seen at, or the group's own port where
+/// it is not seen. ELBv2 accepts the deregistration of a target that is not registered.
+fn targets_of(
+    group: &TargetGroupArn,
+    host: &InstanceId,
+    groups: &Groups,
+    references: &References,
+) -> Vec<TargetId> {
+    match groups.of(group, host) {
+        Some(seen) if !seen.is_empty() => seen.iter().map(|health| health.target.clone()).collect(),
+        Some(_) | None => vec![TargetId { host: host.clone(), port: references.port(group) }],
+    }
+}
+
+/// Whether a host's way out has come to its last step.
+#[must_use]
+pub fn is_due(host: &Host, groups: &Groups, now: Timestamp) -> bool {
+    match &host.state {
+        HostState::Deregistered { drain, deadline, .. } => {
+            // A host that never served has nothing to finish.
+            host.healthy_at.is_none() || now >= *deadline || groups.all_let_go(&drain.groups, &host.id)
+        }
+        // Asked for, and it still runs: the call may have been lost. Repeating it is harmless.
+        HostState::Terminating { since, .. } => now >= after(*since, TERMINATE_AGAIN),
+        HostState::Pending { .. }
+        | HostState::Running { .. }
+        | HostState::Registered { .. }
+        | HostState::Healthy { .. }
+        | HostState::Unhealthy { .. }
+        | HostState::Draining { .. }
+        | HostState::Terminated { .. }
+        | HostState::Lost { .. } => false,
+    }
+}
+
+/// Terminates the hosts that are due and that the cloud shows, alive and with our tags. What is not seen is not touched.
+pub async fn terminate_hosts(
+    desk: &Desk<'_>,
+    hosts: &[Host],
+    world: Option<&World>,
+    groups: &Groups,
+    stubborn: &mut Stubborn,
+) -> Result<(), StoreError> {
+    let now = desk.now();
+    let due: Vec<&Host> = hosts
+        .iter()
+        .filter(|host| is_due(host, groups, now) && is_ours(host, world))
+        .filter(|host| stubborn.get(&host.id).is_none_or(|(_, not_before)| now >= *not_before))
+        .collect();
+    let (alone, together): (Vec<_>, Vec<_>) =
+        due.into_iter().partition(|host| stubborn.contains_key(&host.id));
+    let mut queue: Vec<Vec<&Host>> = alone.into_iter().map(|host| vec![host]).collect();
+    queue.extend(together.chunks(BATCH).map(<[_]>::to_vec));
+    while let Some(batch) = queue.pop() {
+        let ids: Vec<_> = batch.iter().map(|host| host.id.clone()).collect();
+        let about = About { instances: ids.clone(), ..About::default() };
+        let send = desk.parts.cloud.terminate(&ids);
+        match desk.caller.make(Operation::TerminateInstances, about, send).await? {
+            Ok(_) => {
+                for host in batch {
+                    stubborn.remove(&host.id);
+                    if matches!(host.state, HostState::Deregistered { .. }) {
+                        desk.advance(host.clone(), Step::Terminate).await?;
+                    }
+                }
+            }
+            Err(error) if batch.len() > 1 && one_may_spoil_it(&error) => {
+                queue.extend(batch.into_iter().map(|host| vec![host]));
+            }
+            Err(error) if one_may_spoil_it(&error) => {
+                for host in batch {
+                    let tries = stubborn.get(&host.id).map_or(0, |(tries, _)| *tries) + 1;
+                    let wait = pace::nth_wait(tries, STUBBORN_WAIT.0, STUBBORN_WAIT.1, &*desk.parts.entropy);
+                    stubborn.insert(host.id.clone(), (tries, after(now, wait)));
+                }
+            }
+            // Throttled or unknown: the row still says `deregistered`, and the next tick asks again.
+            Err(_) => {}
+        }
+    }
+    stubborn.retain(|id, _| hosts.iter().any(|host| host.id == *id));
+    Ok(())
+}
+
+/// Whether the cloud shows the host alive and tagged as this fleet's, as of this tick.
+fn is_ours(host: &Host, world: Option<&World>) -> bool {
+    matches!(Body::of(world, &host.id), Body::Alive(_))
+        && world
+            .and_then(|world| world.instances.get(&host.id))
+            .and_then(|instance| instance.tags.get(tags::FLEET))
+            .is_some_and(|fleet| fleet == host.fleet.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::host::{Drain, DrainReason};
+    use crate::domain::ids::{FleetName, InstanceType, Zone};
+    use crate::provider::{TargetHealth, TargetState};
+    use crate::reconcile::observe::GroupView;
+
+    fn deregistered(healthy_at: Option<Timestamp>) -> Host {
+        let since = Timestamp::UNIX_EPOCH;
+        let drain =
+            Drain { reason: DrainReason::ScaleIn, started_at: since, groups: vec![TargetGroupArn::new("g")] };
+        Host {
+            id: InstanceId::new("i-1"),
+            fleet: FleetName::new("web"),
+            launch: None,
+            zone: Zone::new("a"),
+            subnet: None,
+            instance_type: InstanceType::new("m7g.large"),
+            address: None,
+            launched_at: since,
+            healthy_at,
+            state: HostState::Deregistered { drain, since, deadline: after(since, Duration::from_mins(6)) },
+            version: 3,
+        }
+    }
+
+    fn group_says(state: TargetState) -> Groups {
+        let target = TargetId { host: InstanceId::new("i-1"), port: 80 };
+        let health = TargetHealth { target, state, reason: String::new() };
+        let seen = GroupView::Seen([(InstanceId::new("i-1"), vec![health])].into());
+        Groups([(TargetGroupArn::new("g"), seen)].into())
+    }
+
+    #[test]
+    fn a_host_that_served_waits_until_it_is_let_go_or_its_deadline() {
+        let start = Timestamp::UNIX_EPOCH;
+        let host = deregistered(Some(start));
+        let deadline = after(start, Duration::from_mins(6));
+        assert!(!is_due(&host, &group_says(TargetState::Draining), start));
+        assert!(is_due(&host, &group_says(TargetState::Unused), start));
+        assert!(is_due(&host, &group_says(TargetState::Draining), deadline));
+        assert!(!is_due(&host, &Groups([(TargetGroupArn::new("g"), GroupView::Gone)].into()), start));
+        assert!(!is_due(&host, &Groups::default(), start));
+    }
+
+    #[test]
+    fn a_host_that_never_served_does_not_wait() {
+        let host = deregistered(None);
+        assert!(is_due(&host, &group_says(TargetState::Draining), Timestamp::UNIX_EPOCH));
+    }
+}

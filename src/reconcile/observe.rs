@@ -1,0 +1,267 @@
+//! Looking at the cloud: one describe for all fleets, and target health for each group.
+//!
+//! What is seen of a host has three values. A list that could not be read whole is no list: every host is then
+//! *unknown*, and nothing destructive follows from that.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::join_all;
+use tokio::sync::Mutex;
+
+use crate::clock::Clock;
+use crate::decide::snapshot::Sighting;
+use crate::domain::failure::{CloudError, FailureClass};
+use crate::domain::ids::{FleetName, InstanceId, OwnerName, TargetGroupArn};
+use crate::domain::tags;
+use crate::domain::time::{Timestamp, since};
+use crate::provider::{CloudInstance, CloudProvider, InstanceState, TargetHealth, TargetState};
+
+/// Every instance with our owner's tag, at one moment.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct World {
+    /// By id.
+    pub instances: BTreeMap<InstanceId, CloudInstance>,
+}
+
+impl World {
+    /// The instances that carry this fleet's tag.
+    pub fn of_fleet<'a>(&'a self, fleet: &'a FleetName) -> impl Iterator<Item = &'a CloudInstance> + 'a {
+        self.instances
+            .values()
+            .filter(move |instance| instance.tags.get(tags::FLEET).is_some_and(|name| name == fleet.as_str()))
+    }
+}
+
+/// The shared look at the cloud. Fleets that look within the same moment share one describe.
+pub struct Lookout {
+    cloud: Arc<dyn CloudProvider>,
+    clock: Arc<dyn Clock>,
+    owner: OwnerName,
+    /// The last look. The gate is held while a describe is out, which is its purpose: the others wait for its answer
+    /// instead of asking the same again. It guards nothing but this cache.
+    last: Mutex<Option<(Timestamp, Arc<World>)>>,
+}
+
+impl Lookout {
+    /// A lookout for one owner's instances.
+    #[must_use]
+    pub fn new(cloud: Arc<dyn CloudProvider>, clock: Arc<dyn Clock>, owner: OwnerName) -> Self {
+        Self { cloud, clock, owner, last: Mutex::new(None) }
+    }
+
+    /// Whose instances it sees.
+    #[must_use]
+    pub fn owner(&self) -> &OwnerName {
+        &self.owner
+    }
+
+    /// What the cloud shows, at most `age` old.
+    pub async fn look(&self, age: Duration) -> Result<Arc<World>, CloudError> {
+        let mut last = self.last.lock().await;
+        if let Some((at, world)) = last.as_ref()
+            && since(self.clock.now(), *at) < age
+        {
+            return Ok(Arc::clone(world));
+        }
+        let at = self.clock.now();
+        let listed = self.cloud.instances(&self.owner).await?;
+        let instances = listed.into_iter().map(|instance| (instance.id.clone(), instance)).collect();
+        let world = Arc::new(World { instances });
+        *last = Some((at, Arc::clone(&world)));
+        Ok(world)
+    }
+}
+
+/// What one target group says.
+#[derive(Clone, Debug, PartialEq)]
+pub enum GroupView {
+    /// Its targets, by instance; an instance may be registered at several ports.
+    Seen(BTreeMap<InstanceId, Vec<TargetHealth>>),
+    /// There is no such group.
+    Gone,
+    /// It could not be asked.
+    Unknown(CloudError),
+}
+
+/// What every target group of interest says.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Groups(pub BTreeMap<TargetGroupArn, GroupView>);
+
+impl Groups {
+    /// Asks each group once, side by side.
+    pub async fn look(cloud: &dyn CloudProvider, groups: BTreeSet<TargetGroupArn>) -> Self {
+        let views = groups.into_iter().map(|group| async move {
+            let view = match cloud.target_health(&group).await {
+                Ok(targets) => GroupView::Seen(by_instance(targets)),
+                Err(error) if error.class == FailureClass::NotFound => GroupView::Gone,
+                Err(error) => GroupView::Unknown(error),
+            };
+            (group, view)
+        });
+        Self(join_all(views).await.into_iter().collect())
+    }
+
+    /// What one group says of one host; `None`: the group could not be heard, or is gone.
+    #[must_use]
+    pub fn of(&self, group: &TargetGroupArn, host: &InstanceId) -> Option<&[TargetHealth]> {
+        match self.0.get(group) {
+            Some(GroupView::Seen(targets)) => Some(targets.get(host).map_or(&[], Vec::as_slice)),
+            Some(GroupView::Gone | GroupView::Unknown(_)) | None => None,
+        }
+    }
+
+    /// What all of these groups together say of one host.
+    #[must_use]
+    pub fn standing(&self, groups: &[TargetGroupArn], host: &InstanceId) -> Standing {
+        let mut standing = Standing::Healthy;
+        for group in groups {
+            let Some(targets) = self.of(group, host) else { return Standing::Unknown };
+            standing = standing.max(standing_in_one(targets));
+        }
+        standing
+    }
+
+    /// Whether every one of these groups has let the host go. A group that is gone, or silent, has not: "we do not
+    /// know" is not "drained".
+    #[must_use]
+    pub fn all_let_go(&self, groups: &[TargetGroupArn], host: &InstanceId) -> bool {
+        groups.iter().all(|group| {
+            self.of(group, host)
+                .is_some_and(|targets| targets.iter().all(|target| target.state == TargetState::Unused))
+        })
+    }
+}
+
+fn by_instance(targets: Vec<TargetHealth>) -> BTreeMap<InstanceId, Vec<TargetHealth>> {
+    let mut map: BTreeMap<InstanceId, Vec<TargetHealth>> = BTreeMap::new();
+    for target in targets {
+        map.entry(target.target.host.clone()).or_default().push(target);
+    }
+    map
+}
+
+/// What target groups say of a host, best first: over several groups the worst counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Standing {
+    /// Passes its checks in every group.
+    Healthy,
+    /// Registered where no check ever runs: the group is used by no listener, or its zone is not enabled. That is the
+    /// balancer's configuration, not the host: it is neither in service nor failed.
+    NotInUse,
+    /// Registered; not checked often enough yet.
+    Initial,
+    /// Fails its checks, or is registered in a group no longer.
+    Unhealthy,
+    /// A group could not be heard.
+    Unknown,
+}
+
+fn standing_in_one(targets: &[TargetHealth]) -> Standing {
+    let each = targets.iter().map(|target| match target.state {
+        // `unavailable`: health checks are switched off for the group; ELB sends such targets traffic.
+        TargetState::Healthy | TargetState::Unavailable => Standing::Healthy,
+        TargetState::Initial => Standing::Initial,
+        TargetState::Unused if target.reason == "Target.NotInUse" => Standing::NotInUse,
+        TargetState::Unhealthy | TargetState::Unused | TargetState::Draining => Standing::Unhealthy,
+    });
+    each.max().unwrap_or(Standing::Unhealthy)
+}
+
+/// What is seen of one host in the cloud.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// The cloud shows it alive.
+    Alive(InstanceState),
+    /// The cloud shows it dead or dying.
+    Dead,
+    /// The cloud answered, and does not show it.
+    Absent,
+    /// The cloud did not answer.
+    Unknown,
+}
+
+impl Body {
+    /// What the list says of this instance; `None`: there is no list.
+    #[must_use]
+    pub fn of(world: Option<&World>, host: &InstanceId) -> Self {
+        match world.map(|world| world.instances.get(host)) {
+            None => Self::Unknown,
+            Some(None) => Self::Absent,
+            Some(Some(instance)) => match instance.state {
+                InstanceState::ShuttingDown | InstanceState::Terminated => Self::Dead,
+                state @ (InstanceState::Pending
+                | InstanceState::Running
+                | InstanceState::Stopping
+                | InstanceState::Stopped) => Self::Alive(state),
+            },
+        }
+    }
+
+    /// The same, as a decision is told it: silence of a target group makes a living host unknown.
+    #[must_use]
+    pub fn sighting(self, standing: Standing) -> Sighting {
+        match self {
+            Self::Alive(_) if standing == Standing::Unknown => Sighting::Unknown,
+            Self::Alive(_) => Sighting::Present,
+            Self::Dead | Self::Absent => Sighting::Absent,
+            Self::Unknown => Sighting::Unknown,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::TargetId;
+
+    fn health(host: &str, state: TargetState, reason: &str) -> TargetHealth {
+        let target = TargetId { host: InstanceId::new(host), port: 80 };
+        TargetHealth { target, state, reason: reason.to_owned() }
+    }
+
+    fn groups(views: [GroupView; 2]) -> (Groups, Vec<TargetGroupArn>) {
+        let names = [TargetGroupArn::new("a"), TargetGroupArn::new("b")];
+        (Groups(names.clone().into_iter().zip(views).collect()), names.to_vec())
+    }
+
+    #[test]
+    fn the_worst_group_counts_and_silence_is_worse_than_any() {
+        let host = InstanceId::new("i-1");
+        let seen = |state, reason| GroupView::Seen(by_instance(vec![health("i-1", state, reason)]));
+        let cases = [
+            ([seen(TargetState::Healthy, ""), seen(TargetState::Healthy, "")], Standing::Healthy),
+            ([seen(TargetState::Healthy, ""), seen(TargetState::Initial, "")], Standing::Initial),
+            ([seen(TargetState::Unhealthy, ""), seen(TargetState::Initial, "")], Standing::Unhealthy),
+            (
+                [seen(TargetState::Healthy, ""), seen(TargetState::Unused, "Target.NotInUse")],
+                Standing::NotInUse,
+            ),
+            ([seen(TargetState::Healthy, ""), GroupView::Seen(BTreeMap::new())], Standing::Unhealthy),
+            ([seen(TargetState::Unhealthy, ""), GroupView::Gone], Standing::Unknown),
+        ];
+        for (views, expected) in cases {
+            let (groups, names) = groups(views.clone());
+            assert_eq!(groups.standing(&names, &host), expected, "{views:?}");
+        }
+    }
+
+    #[test]
+    fn a_group_that_is_gone_or_silent_has_not_let_go() {
+        let host = InstanceId::new("i-1");
+        let draining = GroupView::Seen(by_instance(vec![health("i-1", TargetState::Draining, "")]));
+        let unused = GroupView::Seen(by_instance(vec![health("i-1", TargetState::Unused, "")]));
+        let empty = GroupView::Seen(BTreeMap::new());
+        let silent = GroupView::Unknown(CloudError::new(FailureClass::Unknown, "Timeout", ""));
+        for (views, expected) in [
+            ([unused.clone(), empty.clone()], true),
+            ([unused.clone(), draining], false),
+            ([empty.clone(), GroupView::Gone], false),
+            ([empty, silent], false),
+        ] {
+            let (groups, names) = groups(views.clone());
+            assert_eq!(groups.all_let_go(&names, &host), expected, "{views:?}");
+        }
+    }
+}

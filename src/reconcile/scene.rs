@@ -1,0 +1,186 @@
+//! Everything one tick sees before it judges: the rows, the cloud, the groups, and then the hosts' own numbers.
+//!
+//! The cloud is looked at *before* the rows are read. An instance that is launched in between then has a row and is not
+//! in the list yet, which the grace for absence covers; the other way round it would look like an orphan.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::fleet::FleetConfig;
+use crate::decide::Snapshot;
+use crate::decide::aggregate::{self, HostCounts, Sample};
+use crate::decide::policy::{Place, Policy};
+use crate::decide::signal::Observation;
+use crate::decide::snapshot::{CloudView, Deregistration, HostView, OpenLaunch, Protection};
+use crate::domain::failure::CloudError;
+use crate::domain::host::{Host, HostState};
+use crate::domain::ids::TargetGroupArn;
+use crate::domain::time::Timestamp;
+use crate::reconcile::Parts;
+use crate::reconcile::observe::{Body, GroupView, Groups, Lookout, World};
+use crate::reconcile::references::References;
+use crate::signals::{HarvestRequest, ScrapeTarget};
+use crate::store::{StoreError, StoredFleet};
+
+/// What one tick sees.
+#[derive(Debug)]
+pub struct Scene {
+    /// The cloud's instances, or why they could not be had.
+    pub world: Result<Arc<World>, CloudError>,
+    /// The rows.
+    pub stored: StoredFleet,
+    /// The target groups of the fleet and of its drains.
+    pub groups: Groups,
+    /// The fleet's subnets with their zones; empty where they could not be looked up.
+    pub places: Vec<Place>,
+    /// Live instances with our tags and no row.
+    pub orphans: u32,
+    /// What could not be seen, a line each.
+    pub faults: Vec<String>,
+}
+
+/// Looks at the cloud and reads the rows. Only a silent store fails it.
+pub async fn read(
+    parts: &Parts,
+    lookout: &Lookout,
+    config: &FleetConfig,
+    references: &mut References,
+) -> Result<Scene, StoreError> {
+    let world = lookout.look(config.interval / 2).await;
+    let stored = parts.store.fleet_load(&config.name, horizon(config), config.safety.budget_per).await?;
+    let cloud = &*parts.cloud;
+    let groups = groups_of_interest(config, &stored);
+    references.refresh_groups(cloud, &*parts.clock, &groups.iter().cloned().collect::<Vec<_>>()).await;
+    let groups = Groups::look(cloud, groups).await;
+    let mut faults = Vec::new();
+    let places = references.places(cloud, config).await.unwrap_or_else(|error| {
+        faults.push(format!("subnets: {error}"));
+        Vec::new()
+    });
+    faults.extend(world.as_ref().err().map(|error| format!("instances: {error}")));
+    faults.extend(groups.0.iter().filter_map(|(arn, view)| match view {
+        GroupView::Seen(_) => None,
+        GroupView::Gone => Some(format!("target group {arn}: it does not exist any more")),
+        GroupView::Unknown(error) => Some(format!("target group {arn}: {error}")),
+    }));
+    Ok(Scene { world, stored, groups, places, orphans: 0, faults })
+}
+
+/// How far back observations are of use: the scale-in window and the longest rule, with room for slow ticks.
+fn horizon(config: &FleetConfig) -> Duration {
+    let longest = config.rules.iter().map(|rule| rule.sustained.of).max().unwrap_or(1);
+    config.scale_in.window.max(config.interval * longest) * 2 + config.interval * 4
+}
+
+fn groups_of_interest(config: &FleetConfig, stored: &StoredFleet) -> BTreeSet<TargetGroupArn> {
+    let drained = stored.hosts.iter().filter_map(|host| host.state.drain()).flat_map(|drain| &drain.groups);
+    config.balancer.target_groups.iter().chain(drained).cloned().collect()
+}
+
+/// Asks the hosts for their numbers and puts everything together for the decision.
+pub async fn snapshot(
+    parts: &Parts,
+    config: &FleetConfig,
+    policy: Arc<Policy>,
+    scene: &Scene,
+    now: Timestamp,
+) -> Snapshot {
+    let current = observe(parts, config, &policy, scene, now).await;
+    let stored = &scene.stored;
+    Snapshot {
+        now,
+        hosts: stored.hosts.iter().map(|host| view(config, scene, host)).collect(),
+        launches: stored
+            .launches
+            .iter()
+            .map(|launch| OpenLaunch {
+                id: launch.id,
+                missing: launch.missing(),
+                created_at: launch.created_at,
+            })
+            .collect(),
+        orphans: scene.orphans,
+        current,
+        window: stored.window.clone(),
+        memory: stored.memory.clone(),
+        requests: stored.requests.clone(),
+        drains_in_budget: stored.drains_in_budget.clone(),
+        pools: stored.pools.clone(),
+        cloud: match &scene.world {
+            Ok(_) => CloudView::Fresh,
+            Err(error) => CloudView::Unknown(error.to_string()),
+        },
+        policy,
+    }
+}
+
+fn view(config: &FleetConfig, scene: &Scene, host: &Host) -> HostView {
+    let world = scene.world.as_ref().ok().map(Arc::as_ref);
+    let standing = scene.groups.standing(&config.balancer.target_groups, &host.id);
+    let tag = world
+        .and_then(|world| world.instances.get(&host.id))
+        .and_then(|instance| instance.tags.get(&config.scale_in.protect_tag));
+    let protection = match tag {
+        Some(value) if value != "false" => Protection::Tagged,
+        Some(_) | None => Protection::None,
+    };
+    let deregistration = if scene.stored.letting_go.contains(&host.id) {
+        Deregistration::Sent
+    } else {
+        Deregistration::NotSent
+    };
+    HostView {
+        host: host.clone(),
+        seen: Body::of(world, &host.id).sighting(standing),
+        protection,
+        deregistration,
+    }
+}
+
+async fn observe(
+    parts: &Parts,
+    config: &FleetConfig,
+    policy: &Policy,
+    scene: &Scene,
+    now: Timestamp,
+) -> Observation {
+    let serving: Vec<_> = in_state(scene, |state| matches!(state, HostState::Healthy { .. })).collect();
+    let targets = serving
+        .iter()
+        .filter_map(|host| host.address.map(|address| ScrapeTarget { host: host.id.clone(), address }))
+        .collect();
+    let request = HarvestRequest {
+        fleet: config.name.clone(),
+        hosts: targets,
+        metrics: config.metrics.clone(),
+        now: parts.clock.now(),
+    };
+    let harvest = parts.signals.harvest(&request).await;
+    let mut faults = scene.faults.clone();
+    faults.extend(harvest.faults.iter().map(|fault| format!("{}: {}", fault.source, fault.message)));
+    let asked: Vec<_> = serving.iter().map(|host| host.id.clone()).collect();
+    aggregate::observe(&Sample {
+        at: now,
+        asked: &asked,
+        hosts: &harvest.hosts,
+        queries: &harvest.queries,
+        counts: counts(scene),
+        quorum: config.metrics.host.quorum,
+        needed: &policy.signals(),
+        faults: &faults,
+    })
+}
+
+fn in_state(scene: &Scene, wanted: fn(&HostState) -> bool) -> impl Iterator<Item = &Host> {
+    scene.stored.hosts.iter().filter(move |host| wanted(&host.state))
+}
+
+fn counts(scene: &Scene) -> HostCounts {
+    let count = |wanted| u32::try_from(in_state(scene, wanted).count()).unwrap_or(u32::MAX);
+    HostCounts {
+        healthy: count(|state| matches!(state, HostState::Healthy { .. })),
+        in_service: count(|state| matches!(state, HostState::Healthy { .. } | HostState::Unhealthy { .. })),
+        pending: count(HostState::is_booting),
+    }
+}
