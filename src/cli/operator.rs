@@ -1,0 +1,191 @@
+//! What a person asks of a fleet: recorded with who and why, and answered by the fleet's next decision.
+//!
+//! These commands never touch a cloud. They write one row; whichever replica holds the fleet reads it at its next
+//! evaluation, so a request made while the service is down is answered when it is up again.
+
+use std::time::Duration;
+
+use clap::Args;
+use serde::Serialize;
+
+use crate::cli::context::{self, Context};
+use crate::cli::exit::Refused;
+use crate::cli::output::{self, Report};
+use crate::cli::words::{moment, parse_reason, parse_span, span};
+use crate::config::fleet::FleetConfig;
+use crate::decide::plan::Granted;
+use crate::decide::policy::Mode;
+use crate::domain::ids::{DecisionId, FleetName, OperatorActionId};
+use crate::entropy::{ChaChaEntropy, Entropy as _};
+use crate::store::{DecisionFilter, OperatorAction, OperatorActionKind, Store, StoredFleet};
+
+/// How often the answer is looked for.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// Who and why.
+#[derive(Debug, Args)]
+pub(crate) struct Who {
+    /// Why, in a few words; it stands in the audit trail
+    #[arg(long, value_name = "TEXT", value_parser = parse_reason)]
+    pub(crate) reason: String,
+    /// Who asks; by default the user (the one behind sudo) and this machine
+    #[arg(long, value_name = "NAME")]
+    pub(crate) actor: Option<String>,
+}
+
+/// Whether to wait for the decision that answers.
+#[derive(Debug, Args)]
+pub(crate) struct Wait {
+    /// Wait so long for the decision that answers; exit code 3 if a guard refuses
+    #[arg(long, value_name = "SPAN", value_parser = parse_span)]
+    wait: Option<Duration>,
+}
+
+/// What was recorded.
+#[derive(Debug, Serialize)]
+pub(crate) struct Recorded {
+    action_id: OperatorActionId,
+    fleet: FleetName,
+    action: &'static str,
+    actor: String,
+    reason: String,
+    message: String,
+    answer: Option<Answered>,
+}
+
+#[derive(Debug, Serialize)]
+struct Answered {
+    decision_id: DecisionId,
+    granted: bool,
+    because: String,
+}
+
+impl Report for Recorded {
+    fn table(&self) -> String {
+        match &self.answer {
+            None => self.message.clone(),
+            Some(answer) => format!("{}\nDecision {}: {}", self.message, answer.decision_id, answer.because),
+        }
+    }
+}
+
+/// Which way a request would change the fleet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Way {
+    Larger,
+    Smaller,
+}
+
+/// A fleet in dry-run, or paused that way, would refuse the request: the person hears it now, and nothing is recorded.
+pub(crate) fn unhindered(config: &FleetConfig, stored: &StoredFleet, way: Way) -> Result<(), Refused> {
+    let name = &config.name;
+    if config.mode == Mode::DryRun {
+        return Err(Refused(format!("{name} is in dry-run: nothing is done to it. Nothing was recorded")));
+    }
+    let (pause, direction) = match way {
+        Way::Larger => (&stored.memory.pause_out, "out"),
+        Way::Smaller => (&stored.memory.pause_in, "in"),
+    };
+    let Some(pause) = pause.as_ref().filter(|pause| pause.holds(stored.now)) else { return Ok(()) };
+    let until = match pause.until {
+        Some(until) => format!("until {}", moment(until)),
+        None => "until resumed".to_owned(),
+    };
+    Err(Refused(format!(
+        "{name}: scale-{direction} is paused {until} by {}: {}. `fleet-scaler resume {name}` ends it. Nothing was \
+         recorded",
+        pause.actor, pause.reason
+    )))
+}
+
+/// Records what a person asks.
+pub(crate) async fn record(
+    store: &dyn Store,
+    fleet: &FleetName,
+    who: (Option<&str>, &str),
+    kind: OperatorActionKind,
+    message: String,
+) -> anyhow::Result<Recorded> {
+    let (actor, reason) = who;
+    let action = OperatorAction {
+        id: OperatorActionId(ChaChaEntropy::from_os().uuid()),
+        fleet: fleet.clone(),
+        actor: context::actor(actor, &context::environment),
+        reason: reason.to_owned(),
+        kind,
+    };
+    store.operator_act(&action).await?;
+    Ok(Recorded {
+        action_id: action.id,
+        fleet: action.fleet,
+        action: word(&action.kind),
+        actor: action.actor,
+        reason: action.reason,
+        message,
+        answer: None,
+    })
+}
+
+fn word(kind: &OperatorActionKind) -> &'static str {
+    match kind {
+        OperatorActionKind::Pause { .. } => "pause",
+        OperatorActionKind::Resume => "resume",
+        OperatorActionKind::SetSize(_) => "set_size",
+        OperatorActionKind::Drain(_) => "drain",
+    }
+}
+
+/// Prints what was recorded; where the caller wants to wait, with the answer.
+pub(crate) async fn conclude(
+    context: &Context,
+    store: &dyn Store,
+    mut recorded: Recorded,
+    wait: &Wait,
+) -> anyhow::Result<()> {
+    if let Some(patience) = wait.wait {
+        recorded.answer = Some(await_answer(store, &recorded, patience).await?);
+    }
+    output::print(context.format, &recorded)?;
+    match recorded.answer {
+        Some(Answered { granted: false, because, .. }) => Err(Refused(because).into()),
+        Some(_) | None => Ok(()),
+    }
+}
+
+async fn await_answer(
+    store: &dyn Store,
+    recorded: &Recorded,
+    patience: Duration,
+) -> anyhow::Result<Answered> {
+    let search = async {
+        loop {
+            if let Some(answer) = find_answer(store, recorded).await? {
+                return anyhow::Ok(answer);
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    };
+    tokio::time::timeout(patience, search).await.unwrap_or_else(|_| {
+        Err(anyhow::anyhow!(
+            "the request {} is recorded, but no decision answered it within {}: is the service running? \
+             `fleet-scaler status {}` shows who holds the fleet",
+            recorded.action_id,
+            span(patience),
+            recorded.fleet
+        ))
+    })
+}
+
+async fn find_answer(store: &dyn Store, recorded: &Recorded) -> anyhow::Result<Option<Answered>> {
+    let filter =
+        DecisionFilter { fleet: Some(recorded.fleet.clone()), limit: 20, ..DecisionFilter::default() };
+    let rows = store.decisions(&filter).await?;
+    Ok(rows.into_iter().find_map(|row| {
+        let answer = row.plan.answered.into_iter().find(|answer| answer.request == recorded.action_id)?;
+        let granted = match answer.granted {
+            Granted::Yes => true,
+            Granted::No => false,
+        };
+        Some(Answered { decision_id: row.id, granted, because: answer.because })
+    }))
+}

@@ -1,0 +1,221 @@
+//! `serve`: the service.
+//!
+//! It starts with whatever is missing and says so: the pages answer from the first moment, `/readyz` names what is
+//! waited for, and the loop (and with it the first call to a cloud) begins only once the database is there and its
+//! schema fits. A supervisor therefore sees a service that waits, not one that crashes over and over.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Args;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::context::Context;
+use crate::cli::exit::{FAILED, sentence};
+use crate::cli::wiring::{self, Database, Memory};
+use crate::clock::SystemClock;
+use crate::config::Configuration;
+use crate::http::metrics::MetricsPage;
+use crate::http::{self, Pages, Startup};
+use crate::reconcile::driver;
+use crate::reconcile::health::Health;
+use crate::store::StoreError;
+
+/// The first wait between two attempts to reach the database; it doubles…
+const RETRY_FIRST: Duration = Duration::from_millis(500);
+/// …up to this.
+const RETRY_LAST: Duration = Duration::from_secs(5);
+/// Requests that are open when the loop has ended may finish for so long.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
+/// The loop gives itself `shutdown_grace`; if it outlives that by so much, it is left behind.
+const BEYOND_GRACE: Duration = Duration::from_secs(5);
+
+/// `serve`.
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// Leave the schema as it is; until `migrate` has brought it up to date, the service is not ready
+    #[arg(long)]
+    no_migrate: bool,
+}
+
+/// Runs it until SIGTERM or SIGINT.
+pub(crate) async fn run(context: &Context, args: &ServeArgs) -> anyhow::Result<()> {
+    let configuration = context.configuration()?;
+    let listen = configuration.service.http.listen;
+    let metrics = MetricsPage::install().context("the metrics recorder could not be set up")?;
+    let listener = TcpListener::bind(listen).await.with_context(|| {
+        format!("{listen} cannot be listened on: is another one running? Change http.listen or stop it")
+    })?;
+    let service = Service {
+        configuration,
+        context: context.clone(),
+        startup: Arc::new(Startup::waiting("the database was not asked yet")),
+        health: Arc::new(Health::new(Arc::new(SystemClock))),
+        reload: Arc::new(Notify::new()),
+        stop: CancellationToken::new(),
+    };
+    let mut wishes = Wishes::listen(&service)?;
+    tracing::info!(address = %listener.local_addr().unwrap_or(listen), "listening");
+    tokio::select! {
+        result = service.serve(listener, metrics, !args.no_migrate) => result,
+        never = wishes.obey() => match never {},
+    }
+}
+
+struct Service {
+    configuration: Configuration,
+    context: Context,
+    startup: Arc<Startup>,
+    health: Arc<Health>,
+    reload: Arc<Notify>,
+    stop: CancellationToken,
+}
+
+impl Service {
+    /// The pages and the work beside each other; the pages outlive the work by a moment.
+    async fn serve(&self, listener: TcpListener, metrics: MetricsPage, migrate: bool) -> anyhow::Result<()> {
+        let pages = Pages { startup: self.startup.clone(), health: self.health.clone(), metrics };
+        let close_pages = CancellationToken::new();
+        let mut pages = pin!(http::serve(listener, pages, close_pages.clone()));
+        let mut work = pin!(self.work(migrate));
+        let result = tokio::select! {
+            result = &mut work => result,
+            ended = &mut pages => {
+                self.stop.cancel();
+                let worked = work.await;
+                return worked.and(ended.context("the HTTP server ended"));
+            }
+        };
+        close_pages.cancel();
+        let _ = tokio::time::timeout(LAST_ANSWERS, pages).await;
+        tracing::info!("stopped");
+        result
+    }
+
+    async fn work(&self, migrate: bool) -> anyhow::Result<()> {
+        let Some(database) = self.until_stopped(wiring::database(&self.configuration)).await else {
+            return Ok(());
+        };
+        let database = database?;
+        let Some(memory) = self.until_stopped(Box::pin(self.remember(&database, migrate))).await else {
+            database.close().await;
+            return Ok(());
+        };
+        let result = match memory {
+            Ok(memory) => self.loop_with(&memory).await,
+            Err(error) => Err(error),
+        };
+        database.close().await;
+        result
+    }
+
+    async fn loop_with(&self, memory: &Memory) -> anyhow::Result<()> {
+        let cloud = wiring::cloud(&self.configuration).await?;
+        let parts = wiring::parts(cloud.provider.clone(), memory.store.clone())?;
+        tracing::info!(replica = %parts.replica, fleets = self.configuration.fleets.len(), "the loop starts");
+        self.startup.done();
+        let grace = self.configuration.service.shutdown_grace + BEYOND_GRACE;
+        let mut driver = pin!(driver::run(
+            parts,
+            self.configuration.clone(),
+            self.context.dir.clone(),
+            self.health.clone(),
+            self.reload.clone(),
+            self.stop.clone(),
+        ));
+        tokio::select! {
+            () = &mut driver => return Ok(()),
+            () = self.stop.cancelled() => self.startup.wait_for("the service is stopping"),
+        }
+        if tokio::time::timeout(grace, driver).await.is_err() {
+            tracing::warn!(
+                "the loop did not end within its grace; what is in flight is found again at the next start"
+            );
+        }
+        Ok(())
+    }
+
+    /// Reaches the database and sees that its schema fits, however long that takes.
+    async fn remember(&self, database: &Database, migrate: bool) -> anyhow::Result<Memory> {
+        let mut wait = RETRY_FIRST;
+        loop {
+            let error = match wiring::prepare(database, migrate).await {
+                Ok(memory) => return Ok(memory),
+                Err(error) => error,
+            };
+            if !worth_waiting_for(&error, migrate) {
+                return Err(error.into());
+            }
+            let reason = sentence(&error.into());
+            self.startup.wait_for(reason.clone());
+            tracing::warn!(%reason, again_in = ?wait, "the service waits for its database");
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(RETRY_LAST);
+        }
+    }
+
+    async fn until_stopped<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            () = self.stop.cancelled() => None,
+            done = work => Some(done),
+        }
+    }
+}
+
+/// A database that is away comes back; a schema that somebody else migrates gets there. Anything else stays as it is.
+fn worth_waiting_for(error: &StoreError, migrate: bool) -> bool {
+    match error {
+        StoreError::Unavailable(_) => true,
+        StoreError::Schema(_) => !migrate,
+        StoreError::Fenced { .. } | StoreError::Conflict(_) | StoreError::Refused(_) => false,
+    }
+}
+
+/// What the operating system asks of the process.
+struct Wishes {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+    stop: CancellationToken,
+    reload: Arc<Notify>,
+}
+
+impl Wishes {
+    fn listen(service: &Service) -> anyhow::Result<Self> {
+        let on = |kind| signal(kind).context("signals cannot be listened for");
+        Ok(Self {
+            terminate: on(SignalKind::terminate())?,
+            interrupt: on(SignalKind::interrupt())?,
+            hang_up: on(SignalKind::hangup())?,
+            stop: service.stop.clone(),
+            reload: service.reload.clone(),
+        })
+    }
+
+    async fn obey(&mut self) -> std::convert::Infallible {
+        loop {
+            tokio::select! {
+                _ = self.hang_up.recv() => {
+                    tracing::info!("SIGHUP: the configuration is read again");
+                    self.reload.notify_one();
+                }
+                _ = self.terminate.recv() => self.end("SIGTERM"),
+                _ = self.interrupt.recv() => self.end("SIGINT"),
+            }
+        }
+    }
+
+    fn end(&self, name: &str) {
+        if self.stop.is_cancelled() {
+            tracing::warn!("{name} again: ending at once; the next start finds what was in flight");
+            std::process::exit(i32::from(FAILED));
+        }
+        tracing::info!("{name}: stopping; once more ends at once");
+        self.stop.cancel();
+    }
+}
