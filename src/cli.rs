@@ -7,6 +7,7 @@ mod check;
 mod cloud;
 mod completions;
 mod context;
+mod demo;
 mod drain;
 mod exit;
 mod history;
@@ -105,6 +106,8 @@ enum Command {
     VerifyAudit,
     /// Run a simulated EC2 and ELBv2 on an address, for trying things out
     Cloud(cloud::CloudArgs),
+    /// Run the whole service on a simulated cloud with a match day's load, and tell what happens
+    Demo(demo::DemoArgs),
     /// Print the JSON Schemas of the configuration's files
     Schema(schema::SchemaArgs),
     /// Print a completion script for a shell
@@ -155,6 +158,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Drain(args) => drain::run(&context, args).await,
         Command::VerifyAudit => verify_audit::run(&context).await,
         Command::Cloud(args) => cloud::run(&context, args).await,
+        Command::Demo(args) => demo::run(args).await,
         Command::Schema(args) => schema::run(args),
         Command::Completions(args) => completions::run(args),
     }

@@ -55,6 +55,11 @@ pub(crate) fn colour_on_stderr() -> bool {
     colour(io::stderr().is_terminal(), std::env::var("NO_COLOR").ok().as_deref())
 }
 
+/// Whether stdout may be coloured.
+pub(crate) fn colour_on_stdout() -> bool {
+    colour(io::stdout().is_terminal(), std::env::var("NO_COLOR").ok().as_deref())
+}
+
 /// A table without lines, the way `ps` and `kubectl` print them: easy to read, easy to cut.
 pub(crate) fn table<const N: usize>(
     header: [&str; N],
