@@ -1,1 +1,8 @@
-//! cli
+//! The real binary, run as an operator runs it.
+
+mod cloud;
+mod database;
+mod offline;
+mod pages;
+mod program;
+mod web;

@@ -1,0 +1,203 @@
+//! What needs neither a database nor a cloud.
+
+use std::fmt::Write as _;
+use std::io::Read as _;
+use std::process::Stdio;
+
+use super::program::{Folder, Running, WEB, call, program, run, service_file};
+
+const COMMANDS: [&str; 16] = [
+    "serve",
+    "migrate",
+    "check",
+    "plan",
+    "status",
+    "history",
+    "hosts",
+    "pause",
+    "resume",
+    "set-size",
+    "drain",
+    "verify-audit",
+    "cloud",
+    "demo",
+    "schema",
+    "completions",
+];
+
+#[test]
+fn every_command_explains_itself() {
+    for command in COMMANDS {
+        call(&[command, "--help"]).ended(0);
+    }
+    let mut pages = call(&["-h"]).ended(0).stdout;
+    for command in COMMANDS {
+        assert!(pages.contains(&format!("\n  {command}")), "{command} is not listed");
+    }
+    for command in COMMANDS {
+        let page = call(&[command, "-h"]).ended(0).stdout;
+        write!(pages, "\n=== {command} ===\n\n{page}").unwrap();
+    }
+    insta::with_settings!({ snapshot_path => "../../golden/cli", prepend_module_to_snapshot => false, omit_expression => true }, {
+        insta::assert_snapshot!("help", pages);
+    });
+}
+
+#[test]
+fn a_wrong_command_line_is_exit_code_2_and_speaks_on_stderr() {
+    for line in [
+        vec!["explode"],
+        vec![],
+        vec!["pause", "web"],
+        vec!["pause", "web", "--reason", "  "],
+        vec!["pause", "web", "--reason", "x", "--for", "soon"],
+        vec!["set-size", "web", "many", "--reason", "x"],
+        vec!["history", "--action", "explode"],
+        vec!["history", "--since", "yesterday"],
+        vec!["history", "--limit", "0"],
+        vec!["status", "--output", "yaml"],
+    ] {
+        let ran = call(&line).ended(2);
+        assert!(ran.stdout.is_empty(), "{line:?} wrote to stdout: {}", ran.stdout);
+        assert!(!ran.stderr.is_empty(), "{line:?} said nothing");
+        assert!(!ran.stderr.contains('\u{1b}'), "{line:?} is coloured though nobody sees it");
+    }
+}
+
+#[test]
+fn the_version_is_the_packages() {
+    assert_eq!(
+        call(&["--version"]).ended(0).stdout.trim(),
+        concat!("fleet-scaler ", env!("CARGO_PKG_VERSION"))
+    );
+}
+
+#[test]
+fn check_accepts_a_right_folder_and_says_what_it_saw() {
+    let folder = Folder::without_database();
+    let ran = folder.call(&["check"]).ended(0);
+    assert!(ran.stdout.contains("valid"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("web: live, 2 to 6 hosts in 3 subnets"), "{}", ran.stdout);
+    let json = folder.call(&["check", "--output", "json"]).ended(0).json();
+    assert_eq!(json["ok"], true);
+    assert_eq!(json["fleets"][0]["fleet"], "web");
+    assert_eq!(json["service"]["database"], "postgres");
+}
+
+#[test]
+fn check_names_every_error_of_every_file() {
+    let folder = Folder::new(
+        &service_file("postgres://nobody@127.0.0.1:1/none", "127.0.0.1:0").replace("owner", "ownr"),
+        &WEB.replace("min = 2", "min = 9"),
+    );
+    let ran = folder.call(&["check"]).ended(2);
+    assert!(ran.stdout.is_empty(), "{}", ran.stdout);
+    assert!(ran.stderr.contains("fleet-scaler.toml:"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("web.toml:"), "{}", ran.stderr);
+    let json = folder.call(&["check", "--output", "json"]).ended(2).json();
+    assert_eq!(json["ok"], false);
+    let errors = json["errors"].as_array().unwrap();
+    assert!(errors.len() >= 2, "{errors:?}");
+    for error in errors {
+        for key in ["file", "line", "column", "key", "message"] {
+            assert!(!error[key].is_null(), "{error} has no {key}");
+        }
+    }
+}
+
+#[test]
+fn every_command_refuses_a_broken_folder_with_code_2() {
+    let folder = Folder::new("[database]\n", WEB);
+    for line in [
+        vec!["status"],
+        vec!["history"],
+        vec!["hosts", "web"],
+        vec!["plan", "web"],
+        vec!["serve"],
+        vec!["migrate"],
+        vec!["resume", "web"],
+        vec!["drain", "i-0", "--reason", "x"],
+    ] {
+        let ran = folder.call(&line).ended(2);
+        assert!(ran.stderr.contains("fleet-scaler.toml"), "{line:?}: {}", ran.stderr);
+    }
+}
+
+#[test]
+fn the_folder_comes_from_the_environment_too() {
+    let folder = Folder::without_database();
+    run(program().arg("check").env("FLEET_SCALER_CONFIG", folder.path())).ended(0);
+    run(program().args(["--config"]).arg(folder.path()).arg("check")).ended(0);
+    let ran = run(program().args(["check", "--config", "/no/such/folder"])).ended(2);
+    assert!(ran.stderr.contains("/no/such/folder"), "{}", ran.stderr);
+}
+
+#[test]
+fn an_unknown_fleet_is_exit_code_2_and_lists_the_known_ones() {
+    let folder = Folder::without_database();
+    for line in [
+        vec!["plan", "wbe"],
+        vec!["pause", "wbe", "--reason", "x"],
+        vec!["resume", "wbe"],
+        vec!["set-size", "wbe", "3", "--reason", "x"],
+    ] {
+        let ran = folder.call(&line).ended(2);
+        assert!(ran.stderr.contains("\"wbe\"") && ran.stderr.contains("web"), "{line:?}: {}", ran.stderr);
+    }
+}
+
+#[test]
+fn a_size_outside_the_bounds_is_refused_before_anything_is_asked() {
+    let folder = Folder::without_database();
+    for (size, bound) in [("7", "above max = 6"), ("1", "below min = 2")] {
+        let ran = folder.call(&["set-size", "web", size, "--reason", "match day"]).ended(3);
+        assert!(ran.stderr.contains(bound) && ran.stderr.contains("2 to 6"), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn a_database_that_is_away_is_exit_code_1_and_keeps_its_password() {
+    let folder = Folder::without_database();
+    for line in [vec!["status"], vec!["migrate"], vec!["pause", "web", "--reason", "x"]] {
+        let ran = folder.call(&line).ended(1);
+        assert!(ran.stderr.contains("database"), "{line:?}: {}", ran.stderr);
+        assert!(!ran.stderr.contains("geheim"), "{line:?} shows the password: {}", ran.stderr);
+    }
+}
+
+#[test]
+fn schemas_are_json_schemas() {
+    let both = call(&["schema"]).ended(0).json();
+    for (name, key) in [("service", "database"), ("fleet", "size")] {
+        let alone = call(&["schema", name]).ended(0).json();
+        assert_eq!(both[name], alone);
+        assert!(alone["properties"][key].is_object(), "{name} does not describe {key}: {alone}");
+    }
+}
+
+#[test]
+fn completions_name_every_command() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = call(&["completions", shell]).ended(0).stdout;
+        for command in COMMANDS {
+            assert!(script.contains(command), "{shell} does not know {command}");
+        }
+    }
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    let mut running = Running(
+        program()
+            .args(["completions", "bash"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap(),
+    );
+    drop(running.0.stdout.take());
+    let mut errors = String::new();
+    running.0.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
+    assert_eq!(running.wait().code(), Some(0), "{errors}");
+    assert_eq!(errors, "");
+}
