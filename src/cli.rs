@@ -1,7 +1,7 @@
 //! The command line: one file a command.
 //!
 //! Results go to stdout, as tables or as JSON; everything else goes to stderr. The exit code says how it ended (see
-//! [`exit`]). This is the only layer that knows `anyhow`: below it, every error is a type that says what can be done.
+//! `exit`). This is the only layer that knows `anyhow`: below it, every error is a type that says what can be done.
 
 mod check;
 mod cloud;

@@ -1,4 +1,4 @@
-//! Judgment: from one [`Snapshot`](snapshot::Snapshot) to one [`Plan`](plan::Plan), and nothing else.
+//! Judgment: from one [`Snapshot`] to one [`Plan`], and nothing else.
 //!
 //! [`decide`] is synchronous, pure and total. The snapshot includes `now`; there is no clock, no I/O and no randomness
 //! below this module, so the live loop, `plan`, dry-run and every replay give the same answer to the same question.

@@ -241,6 +241,7 @@ mod tests {
                 ..FleetMemory::default()
             },
             hosts: Vec::new(),
+            letting_go: Vec::new(),
             ended: Vec::new(),
             launches: Vec::new(),
             window: Vec::new(),
