@@ -4,5 +4,5 @@ mod cloud;
 mod database;
 mod offline;
 mod pages;
-mod program;
+pub(crate) mod program;
 mod web;

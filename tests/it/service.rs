@@ -1,1 +1,9 @@
-//! service
+//! The main job, told as stories: each ends with what an operator was promised.
+
+pub(crate) mod world;
+
+mod capacity;
+mod drains;
+mod launches;
+mod outages;
+mod process;

@@ -1,0 +1,148 @@
+//! Letting hosts go: named, oldest first, deregistered and drained before they are terminated.
+
+use std::time::Duration;
+
+use fleet_scaler::domain::ids::OperatorActionId;
+use fleet_scaler::domain::ids::TargetGroupArn;
+use fleet_scaler::entropy::{ChaChaEntropy, Entropy as _};
+use fleet_scaler::provider::simulated::model::api::Op;
+use fleet_scaler::provider::simulated::model::faults::Fault;
+use fleet_scaler::provider::simulated::model::journal::Verdict;
+use fleet_scaler::provider::simulated::options::DEFAULT_TARGET_GROUP;
+use fleet_scaler::reconcile::tick::FleetRunner;
+use fleet_scaler::store::{Direction, OperatorAction, OperatorActionKind};
+
+use crate::service::world::{FLEET, World, fleet, quick_cloud, turn_until};
+
+pub(crate) async fn operator(world: &World, kind: OperatorActionKind) {
+    let action = OperatorAction {
+        id: OperatorActionId(ChaChaEntropy::from_os().uuid()),
+        fleet: world.fleet.name.clone(),
+        actor: "test".to_owned(),
+        reason: "a test".to_owned(),
+        kind,
+    };
+    world.store.operator_act(&action).await.unwrap();
+}
+
+async fn grown(
+    options: fleet_scaler::provider::simulated::options::CloudOptions,
+    size: u32,
+) -> (World, FleetRunner) {
+    let world = World::new(fleet(FLEET), options).await;
+    let mut runner = world.runner("a");
+    turn_until(&mut runner, "the minimum", || async { world.hosts_in("healthy").await == 2 }).await;
+    operator(&world, OperatorActionKind::SetSize(size)).await;
+    let size = size as usize;
+    turn_until(&mut runner, "the size asked for", || async { world.hosts_in("healthy").await == size }).await;
+    (world, runner)
+}
+
+#[tokio::test]
+async fn the_oldest_goes_first_and_only_after_it_was_drained() {
+    let (world, mut runner) = grown(quick_cloud(), 4).await;
+    let mut by_age: Vec<_> = world.cloud.with_model(|model| {
+        model.instances().map(|instance| (instance.launched_at, instance.id.clone())).collect()
+    });
+    by_age.sort();
+    operator(&world, OperatorActionKind::SetSize(3)).await;
+    turn_until(&mut runner, "one host terminated", || async { world.hosts_in("terminated").await == 1 })
+        .await;
+    let terminations = world.terminations();
+    assert_eq!(terminations.len(), 1);
+    assert_eq!(terminations[0].instance, by_age[0].1, "the oldest went");
+    assert_eq!(terminations[0].verdict, Verdict::Drained);
+    world.check_promises().await;
+}
+
+#[tokio::test]
+async fn a_drain_that_sticks_ends_at_its_deadline() {
+    let toml = FLEET.replace("drain_timeout = \"20s\"", "drain_timeout = \"2s\"");
+    let world = World::new(fleet(&toml), quick_cloud()).await;
+    let mut runner = world.runner("a");
+    operator(&world, OperatorActionKind::SetSize(3)).await;
+    turn_until(&mut runner, "three hosts", || async { world.hosts_in("healthy").await == 3 }).await;
+    world.fault(Fault::StuckDraining { target_group: None });
+    operator(&world, OperatorActionKind::SetSize(2)).await;
+    turn_until(&mut runner, "one host terminated", || async { world.hosts_in("terminated").await == 1 })
+        .await;
+    assert_eq!(world.terminations()[0].verdict, Verdict::StillDraining);
+    world.check_promises().await;
+}
+
+#[tokio::test]
+async fn a_protected_host_does_not_hold_up_the_others() {
+    let (world, mut runner) = grown(quick_cloud(), 5).await;
+    let mut by_age: Vec<_> = world.cloud.with_model(|model| {
+        model.instances().map(|instance| (instance.launched_at, instance.id.clone())).collect()
+    });
+    by_age.sort();
+    world.fault(Fault::Protect { instance: by_age[0].1.clone() });
+    operator(&world, OperatorActionKind::SetSize(2)).await;
+    turn_until(&mut runner, "the others are gone", || async { world.hosts_in("terminated").await == 2 })
+        .await;
+    assert_eq!(world.hosts_in("deregistered").await, 1, "the protected one waits alone");
+    assert!(world.calls(Op::TerminateInstances).len() < 12, "it is asked again with backoff, not every tick");
+    world.check_promises().await;
+}
+
+#[tokio::test]
+async fn a_group_that_is_gone_is_not_taken_for_drained() {
+    let toml = FLEET.replace("drain_timeout = \"20s\"", "drain_timeout = \"3s\"");
+    let world = World::new(fleet(&toml), quick_cloud()).await;
+    let mut runner = world.runner("a");
+    operator(&world, OperatorActionKind::SetSize(3)).await;
+    turn_until(&mut runner, "three hosts", || async { world.hosts_in("healthy").await == 3 }).await;
+    operator(&world, OperatorActionKind::SetSize(2)).await;
+    turn_until(&mut runner, "a host is deregistered", || async { world.hosts_in("deregistered").await == 1 })
+        .await;
+    world.fault(Fault::DeleteTargetGroup { target_group: TargetGroupArn::new(DEFAULT_TARGET_GROUP) });
+    for _ in 0..20 {
+        runner.tick().await.unwrap();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(world.terminations().is_empty(), "it waits for its deadline");
+    turn_until(&mut runner, "the deadline", || async { world.hosts_in("deregistered").await == 0 }).await;
+    assert_eq!(world.terminations().len(), 1, "and nobody else went with it");
+}
+
+#[tokio::test]
+async fn a_pause_in_the_middle_of_a_drain_holds_the_termination() {
+    let (world, mut runner) = grown(quick_cloud(), 3).await;
+    operator(&world, OperatorActionKind::SetSize(2)).await;
+    turn_until(&mut runner, "a host is on its way out", || async {
+        world.hosts_in("draining").await + world.hosts_in("deregistered").await == 1
+    })
+    .await;
+    operator(&world, OperatorActionKind::Pause { direction: Direction::In, span: None }).await;
+    for _ in 0..60 {
+        runner.tick().await.unwrap();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(world.hosts_in("deregistered").await, 1, "the deregistration is finished");
+    assert!(world.terminations().is_empty(), "the termination is held");
+    operator(&world, OperatorActionKind::Resume).await;
+    turn_until(&mut runner, "it goes", || async { world.hosts_in("terminated").await == 1 }).await;
+    world.check_promises().await;
+}
+
+#[tokio::test]
+async fn in_a_dry_run_nothing_is_asked_of_the_cloud() {
+    let world =
+        World::new(fleet(&FLEET.replace("interval =", "mode = \"dry-run\"\ninterval =")), quick_cloud())
+            .await;
+    let mut runner = world.runner("a");
+    for _ in 0..20 {
+        runner.tick().await.unwrap();
+    }
+    for op in [Op::RunInstances, Op::RegisterTargets, Op::DeregisterTargets, Op::TerminateInstances] {
+        assert!(world.calls(op).is_empty(), "{op:?} was called in a dry run");
+    }
+    let (rows, outcome): (i64, Option<String>) =
+        sqlx::query_as("SELECT count(*), min(outcome::text) FROM audit.scale_events WHERE fleet = 'web'")
+            .fetch_one(&world.pool)
+            .await
+            .unwrap();
+    assert!(rows >= 1, "the history shows what would have been done");
+    assert_eq!(outcome.as_deref(), Some("dry_run"));
+}
