@@ -9,6 +9,8 @@
 //! | [`observe`] | the cloud and the target groups, as three-valued facts about each host |
 //! | [`sweep`] | what those facts mean for rows: hosts advance, get lost, or are adopted |
 //! | [`tick`] | the order of things: lease, load, observe, decide, commit, act |
+//! | [`desk`] | what every step of a tick works with |
+//! | [`scene`], [`commit`] | everything one decision is made from; the plan as rows, before anything is asked |
 //! | [`launch`], [`drain`] | one step for each open intent and each host on its way in or out |
 //! | [`calls`] | the one way to a mutating call: row first, then the call, then its outcome |
 //! | [`pace`] | how long to wait before the same thing again |
@@ -16,6 +18,7 @@
 
 pub mod calls;
 pub mod commit;
+pub mod desk;
 pub mod drain;
 pub mod driver;
 pub mod health;

@@ -11,9 +11,9 @@ use crate::domain::host::{Drain, Host, Step};
 use crate::domain::ids::{AttemptId, DecisionId, InstanceId, LaunchId};
 use crate::domain::launch::{Attempt, Launch, LaunchState, LaunchTemplate};
 use crate::domain::tags;
+use crate::reconcile::desk::Desk;
 use crate::reconcile::references;
 use crate::reconcile::scene::Scene;
-use crate::reconcile::tick::Desk;
 use crate::store::{DecisionCommit, HostChange, StoreError};
 
 /// Whether a decision is in the rows.

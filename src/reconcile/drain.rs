@@ -14,10 +14,10 @@ use crate::domain::tags;
 use crate::domain::time::{Timestamp, after};
 use crate::provider::{Receipt, TargetId};
 use crate::reconcile::calls::About;
+use crate::reconcile::desk::Desk;
 use crate::reconcile::observe::{Body, Groups, World};
 use crate::reconcile::pace;
 use crate::reconcile::references::References;
-use crate::reconcile::tick::Desk;
 use crate::store::{Operation, StoreError};
 
 /// Hosts in one call at most. ELBv2 and EC2 take more; a smaller batch loses less to one bad id.

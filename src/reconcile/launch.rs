@@ -25,9 +25,9 @@ use crate::domain::launch::{AbandonReason, Attempt, AttemptOutcome, AttemptState
 use crate::domain::time::Timestamp;
 use crate::provider::CloudInstance;
 use crate::reconcile::calls::About;
+use crate::reconcile::desk::Desk;
 use crate::reconcile::pace;
 use crate::reconcile::sweep::host_of;
-use crate::reconcile::tick::Desk;
 use crate::store::{Operation, PoolChange, Resolution, StoreError};
 
 /// First and longest wait before an unknown outcome is asked about again.

@@ -11,8 +11,8 @@ use crate::domain::ids::{FleetName, InstanceId, LaunchId};
 use crate::domain::tags;
 use crate::domain::time::{Timestamp, since};
 use crate::provider::{CloudInstance, InstanceState};
+use crate::reconcile::desk::Desk;
 use crate::reconcile::observe::{Body, Groups, Standing, World};
-use crate::reconcile::tick::Desk;
 use crate::store::{HostChange, Orphan, StoreError, StoredFleet};
 
 /// A host that the cloud has not shown for so long, though it answered, is lost. EC2's lists lag seconds to minutes

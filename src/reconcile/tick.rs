@@ -5,23 +5,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::fleet::FleetConfig;
-use crate::decide::policy::{Mode, Policy};
-use crate::decide::snapshot::{FleetMemory, PoolHealth};
+use crate::decide::policy::Mode;
+use crate::decide::snapshot::FleetMemory;
 use crate::decide::{Plan, Snapshot};
-use crate::domain::host::{Host, HostState, Step};
-use crate::domain::ids::{Epoch, OwnerName, Pool};
-use crate::domain::time::{Timestamp, after, since};
+use crate::domain::host::{Host, HostState};
+use crate::domain::ids::Epoch;
+use crate::domain::time::Timestamp;
 use crate::reconcile::calls::Caller;
 use crate::reconcile::commit;
+use crate::reconcile::desk::Desk;
 use crate::reconcile::drain::{self, Stubborn};
 use crate::reconcile::launch::{self, Board};
 use crate::reconcile::observe::Lookout;
-use crate::reconcile::pace;
 use crate::reconcile::references::References;
 use crate::reconcile::scene::{self, Scene};
 use crate::reconcile::sweep::{self, Absences};
 use crate::reconcile::{Parts, telemetry};
-use crate::store::{Fence, HostChange, LeaseAnswer, StoreError, TakenOver};
+use crate::store::{Fence, LeaseAnswer, StoreError, TakenOver};
 
 /// One fleet's loop, as far as it lives in this process. Everything that matters is in the store; what is kept here may be
 /// lost at any moment and only makes a tick cheaper or kinder.
@@ -44,66 +44,6 @@ pub enum Ticked {
     NotHeld,
     /// Observed, decided, acted.
     Done(Box<Plan>),
-}
-
-/// What one tick works with. Times are the database's clock, carried forward by ours.
-pub struct Desk<'a> {
-    /// The contracts.
-    pub parts: &'a Parts,
-    /// For every write.
-    pub fence: &'a Fence,
-    /// The way to mutating calls.
-    pub caller: Caller<'a>,
-    /// Whose instances these are.
-    pub owner: &'a OwnerName,
-    /// The fleet's configuration.
-    pub fleet: &'a FleetConfig,
-    /// Its policy, with places looked up.
-    pub policy: Arc<Policy>,
-    /// Whether a person has paused launches.
-    pub pause_out: bool,
-    /// The database's clock when the rows were read, and ours at that moment.
-    clocks: (Timestamp, Timestamp),
-}
-
-impl Desk<'_> {
-    /// The database's clock now.
-    #[must_use]
-    pub fn now(&self) -> Timestamp {
-        after(self.clocks.0, since(self.parts.clock.now(), self.clocks.1))
-    }
-
-    /// A pool after one more refusal.
-    #[must_use]
-    pub fn cooled(&self, earlier: Option<&PoolHealth>, pool: &Pool) -> PoolHealth {
-        let launch = &self.fleet.launch;
-        let cooldown = (launch.pool_cooldown, launch.pool_cooldown_max);
-        pace::pool_refused(earlier, pool.clone(), self.now(), cooldown, &*self.parts.entropy)
-    }
-
-    /// Takes one step of a host's life and writes it down. A host that somebody else changed meanwhile, or that cannot
-    /// take the step, stays as it is; the next tick looks again.
-    pub async fn advance(&self, host: Host, step: Step) -> Result<Host, StoreError> {
-        let after = match host.clone().advance(&step, self.now()) {
-            Ok(after) => after,
-            Err(illegal) => {
-                tracing::error!(fleet = %host.fleet, %illegal, "a step that cannot be taken was asked for");
-                return Ok(host);
-            }
-        };
-        let change = HostChange { after, step: Some(step) };
-        match self.parts.store.host_advance(self.fence, &change).await {
-            Ok(()) => {
-                telemetry::host_advanced(&host, &change.after);
-                Ok(change.after)
-            }
-            Err(StoreError::Conflict(why)) => {
-                tracing::info!(fleet = %host.fleet, host = %host.id, why, "the host changed meanwhile");
-                Ok(host)
-            }
-            Err(error) => Err(error),
-        }
-    }
 }
 
 impl FleetRunner {

@@ -1,0 +1,76 @@
+//! What one tick works with: the contracts, the right to use them, and what was decided before it began.
+//!
+//! Every step of a tick takes the desk and what it changes, so that nothing about "which fleet, under which fence, by
+//! which clock" is ever looked up twice.
+
+use std::sync::Arc;
+
+use crate::config::fleet::FleetConfig;
+use crate::decide::policy::Policy;
+use crate::decide::snapshot::PoolHealth;
+use crate::domain::host::{Host, Step};
+use crate::domain::ids::{OwnerName, Pool};
+use crate::domain::time::{Timestamp, after, since};
+use crate::reconcile::calls::Caller;
+use crate::reconcile::{Parts, pace, telemetry};
+use crate::store::{Fence, HostChange, StoreError};
+
+/// What one tick works with. Times are the database's clock, carried forward by ours.
+pub struct Desk<'a> {
+    /// The contracts.
+    pub parts: &'a Parts,
+    /// For every write.
+    pub fence: &'a Fence,
+    /// The way to mutating calls.
+    pub caller: Caller<'a>,
+    /// Whose instances these are.
+    pub owner: &'a OwnerName,
+    /// The fleet's configuration.
+    pub fleet: &'a FleetConfig,
+    /// Its policy, with places looked up.
+    pub policy: Arc<Policy>,
+    /// Whether a person has paused launches.
+    pub pause_out: bool,
+    /// The database's clock when the rows were read, and ours at that moment.
+    pub(super) clocks: (Timestamp, Timestamp),
+}
+
+impl Desk<'_> {
+    /// The database's clock now.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        after(self.clocks.0, since(self.parts.clock.now(), self.clocks.1))
+    }
+
+    /// A pool after one more refusal.
+    #[must_use]
+    pub fn cooled(&self, earlier: Option<&PoolHealth>, pool: &Pool) -> PoolHealth {
+        let launch = &self.fleet.launch;
+        let cooldown = (launch.pool_cooldown, launch.pool_cooldown_max);
+        pace::pool_refused(earlier, pool.clone(), self.now(), cooldown, &*self.parts.entropy)
+    }
+
+    /// Takes one step of a host's life and writes it down. A host that somebody else changed meanwhile, or that cannot
+    /// take the step, stays as it is; the next tick looks again.
+    pub async fn advance(&self, host: Host, step: Step) -> Result<Host, StoreError> {
+        let after = match host.clone().advance(&step, self.now()) {
+            Ok(after) => after,
+            Err(illegal) => {
+                tracing::error!(fleet = %host.fleet, %illegal, "a step that cannot be taken was asked for");
+                return Ok(host);
+            }
+        };
+        let change = HostChange { after, step: Some(step) };
+        match self.parts.store.host_advance(self.fence, &change).await {
+            Ok(()) => {
+                telemetry::host_advanced(&host, &change.after);
+                Ok(change.after)
+            }
+            Err(StoreError::Conflict(why)) => {
+                tracing::info!(fleet = %host.fleet, host = %host.id, why, "the host changed meanwhile");
+                Ok(host)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
