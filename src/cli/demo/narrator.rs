@@ -204,15 +204,13 @@ fn serving(hosts: &[Host]) -> usize {
 }
 
 fn pulse(seen: &Seen) -> String {
-    let last = seen.decisions.last().map(|row| &row.plan);
-    let cpu = last
-        .and_then(|plan| plan.observation.values.get("cpu.avg"))
-        .map_or_else(|| "not known".to_owned(), |value| format!("{:.0} %", value.heard * 100.0));
-    let wanted = last.map_or(0, |plan| plan.size_wanted);
+    let wanted = seen.decisions.last().map_or(0, |row| row.plan.size_wanted);
+    let in_service = serving(&seen.hosts);
+    let each = seen.rps / f64::from(u32::try_from(in_service.max(1)).unwrap_or(u32::MAX));
     format!(
-        "{:.0} requests/s, CPU {cpu}; {} in service, {wanted} wanted",
+        "{:.0} requests/s, {each:.0} a host; {} in service, {wanted} wanted",
         seen.rps,
-        count(serving(&seen.hosts), "host")
+        count(in_service, "host")
     )
 }
 
