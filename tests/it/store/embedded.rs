@@ -2,7 +2,7 @@
 
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -10,8 +10,6 @@ use fleet_scaler::store::Store as _;
 use fleet_scaler::store::embedded::{Durability, Embedded, EmbeddedError, Shutdown};
 use fleet_scaler::store::postgres::PostgresStore;
 use tempfile::TempDir;
-
-const DIR: &str = "FLEET_SCALER_TEST_EMBEDDED_DIR";
 
 fn folder() -> TempDir {
     tempfile::Builder::new().prefix("fs_embedded").permissions(open_to_all()).tempdir().unwrap()
@@ -99,16 +97,6 @@ async fn data_of_a_version_that_is_not_installed_is_refused_by_name() {
     );
 }
 
-/// Not a test: the process that the tests below kill.
-#[tokio::test]
-#[ignore = "started by other tests as a process of its own"]
-async fn own_a_server_until_killed() {
-    let dir = PathBuf::from(std::env::var_os(DIR).expect("the test that starts this says where"));
-    let _server = Embedded::start(&dir, Durability::Durable).await.unwrap();
-    std::fs::write(dir.join("ready"), "").unwrap();
-    tokio::time::sleep(Duration::from_mins(5)).await;
-}
-
 async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     for _ in 0..1500 {
         if holds() {
@@ -129,20 +117,29 @@ fn kill(pid: u32) {
     assert!(Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap().success());
 }
 
-/// Starts an owner in a process of its own; gives it and its server's number.
+/// Starts an owner in a process of its own, the service with no fleets; gives it and its server's number.
 async fn owner(dir: &Path) -> (std::process::Child, u32) {
-    let child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "store::embedded::own_a_server_until_killed", "--ignored"])
-        .env(DIR, dir)
+    let config = dir.join("config");
+    std::fs::create_dir_all(config.join("fleets")).unwrap();
+    let service = format!(
+        "[database]\nurl = \"embedded\"\ndata_dir = \"{}\"\n[http]\nlisten = \"127.0.0.1:0\"\n\
+         [service]\nowner = \"test\"\n[provider.simulated]\nseed = 1\n",
+        dir.display()
+    );
+    std::fs::write(config.join("fleet-scaler.toml"), service).unwrap();
+    let child = Command::new(env!("CARGO_BIN_EXE_fleet-scaler"))
+        .args(["serve", "--config"])
+        .arg(&config)
+        .env_remove("DATABASE_URL")
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let ready = dir.join("ready");
-    until("the owner is ready", || ready.exists()).await;
-    std::fs::remove_file(ready).unwrap();
-    let pid_file = std::fs::read_to_string(dir.join("postgres/data/postmaster.pid")).unwrap();
-    (child, pid_file.lines().next().unwrap().parse().unwrap())
+    let pid_file = dir.join("postgres/data/postmaster.pid");
+    let lines = || std::fs::read_to_string(&pid_file).unwrap_or_default();
+    until("the server is ready", || lines().lines().nth(7).is_some_and(|line| line.trim() == "ready")).await;
+    let server = lines().lines().next().unwrap().parse().unwrap();
+    (child, server)
 }
 
 #[tokio::test]
