@@ -1,12 +1,13 @@
 //! Letting hosts go: named, oldest first, deregistered and drained before they are terminated.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use fleet_scaler::domain::ids::OperatorActionId;
 use fleet_scaler::domain::ids::TargetGroupArn;
 use fleet_scaler::entropy::{ChaChaEntropy, Entropy as _};
 use fleet_scaler::provider::simulated::model::api::Op;
-use fleet_scaler::provider::simulated::model::faults::Fault;
+use fleet_scaler::provider::simulated::model::faults::{Death, Fault};
 use fleet_scaler::provider::simulated::model::journal::Verdict;
 use fleet_scaler::provider::simulated::options::DEFAULT_TARGET_GROUP;
 use fleet_scaler::reconcile::tick::FleetRunner;
@@ -127,22 +128,32 @@ async fn a_pause_in_the_middle_of_a_drain_holds_the_termination() {
 }
 
 #[tokio::test]
-async fn in_a_dry_run_nothing_is_asked_of_the_cloud() {
-    let world =
-        World::new(fleet(&FLEET.replace("interval =", "mode = \"dry-run\"\ninterval =")), quick_cloud())
-            .await;
-    let mut runner = world.runner("a");
-    for _ in 0..20 {
-        runner.tick().await.unwrap();
-    }
-    for op in [Op::RunInstances, Op::RegisterTargets, Op::DeregisterTargets, Op::TerminateInstances] {
-        assert!(world.calls(op).is_empty(), "{op:?} was called in a dry run");
-    }
-    let (rows, outcome): (i64, Option<String>) =
-        sqlx::query_as("SELECT count(*), min(outcome::text) FROM audit.scale_events WHERE fleet = 'web'")
-            .fetch_one(&world.pool)
-            .await
-            .unwrap();
-    assert!(rows >= 1, "the history shows what would have been done");
-    assert_eq!(outcome.as_deref(), Some("dry_run"));
+async fn in_a_dry_run_nothing_is_asked_of_the_cloud_and_the_history_says_what_would_have_been() {
+    let (mut world, runner) = grown(quick_cloud(), 3).await;
+    drop(runner);
+    let rule = "\n[[rule]]\nname = \"more\"\nwhen = \"hosts.healthy >= 2.0\"\nsustained = \"2 of 2\"\naction = { add = 2 }\n";
+    let dry = FLEET.replace("interval =", "mode = \"dry-run\"\ninterval =") + rule;
+    world.fleet = Arc::new(fleet(&dry));
+    let before = world.mutations();
+    let mut runner = world.runner("b");
+    turn_until(&mut runner, "the rule would fire", || async { dry_runs(&world, "scale_out").await >= 1 })
+        .await;
+    let victim = world.cloud.with_model(|model| model.instances().next().unwrap().id.clone());
+    world.fault(Fault::KillInstance { instance: victim, how: Death::Terminated });
+    turn_until(&mut runner, "the lost host would be replaced", || async { dry_runs(&world, "").await >= 2 })
+        .await;
+    assert_eq!(world.mutations(), before, "a call was made in a dry run");
+    assert_eq!(world.alive(), 2);
+}
+
+/// Changes of size that the history shows as dry runs; an empty action means any.
+async fn dry_runs(world: &World, action: &str) -> i64 {
+    sqlx::query_scalar(
+        "SELECT count(*) FROM audit.scale_events
+         WHERE outcome::text = 'dry_run' AND ($1 = '' OR action::text = $1)",
+    )
+    .bind(action)
+    .fetch_one(&world.pool)
+    .await
+    .unwrap()
 }
