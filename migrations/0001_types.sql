@@ -29,7 +29,7 @@ COMMENT ON TYPE scaler.decision_mode IS 'Whether a decision is acted on.';
 CREATE TYPE scaler.launch_state AS ENUM ('open', 'fulfilled', 'abandoned');
 COMMENT ON TYPE scaler.launch_state IS 'Where a launch intent is.';
 
-CREATE TYPE scaler.abandon_reason AS ENUM ('refused', 'not_wanted', 'token_spent');
+CREATE TYPE scaler.abandon_reason AS ENUM ('refused', 'not_wanted', 'token_spent', 'no_pool');
 COMMENT ON TYPE scaler.abandon_reason IS 'Why an intent was given up with hosts missing.';
 
 CREATE TYPE scaler.attempt_state AS ENUM ('open', 'resolved');

@@ -41,7 +41,8 @@ pub trait Store: Send + Sync {
     /// Whether the schema is the one this program was built for.
     async fn schema_check(&self) -> Result<(), StoreError>;
 
-    /// Takes, keeps or takes over a fleet's lease. A take-over raises the epoch; keeping it does not.
+    /// Takes, keeps or takes over a fleet's lease. A take-over raises the epoch; keeping it does not, and neither does a
+    /// holder that comes back to a lease that ran out while nobody else took it. Replicas' names must differ.
     async fn lease_take(
         &self,
         fleet: &FleetName,
@@ -91,7 +92,8 @@ pub trait Store: Send + Sync {
     async fn call_begin(&self, fence: &Fence, call: &CloudCall) -> Result<(), StoreError>;
     /// Records the one outcome of a call. Needs no fence: what the cloud answered is a fact.
     async fn call_end(&self, call: CallId, answer: &CallAnswer) -> Result<(), StoreError>;
-    /// Gives the outcome `unknown` to calls of this fleet that earlier epochs sent and never heard of.
+    /// Gives the outcome `unknown` to calls of this fleet that were sent and never heard of, and marks their attempts so.
+    /// For when no call of this fleet is out: after taking it over, or after a tick that was cut off.
     async fn calls_settle_abandoned(&self, fence: &Fence) -> Result<u64, StoreError>;
 
     /// The one writer of a host's state: compare-and-set on the version, and the event, in one transaction.
@@ -106,6 +108,8 @@ pub trait Store: Send + Sync {
     /// Records a configuration that was applied or refused; no row if it is the same as the last.
     async fn config_record(&self, change: &ConfigChange) -> Result<(), StoreError>;
 
+    /// The target groups that a fleet's living hosts were ever registered with, whatever the configuration says today.
+    async fn groups_joined(&self, fleet: &FleetName) -> Result<Vec<TargetGroupArn>, StoreError>;
     /// Every fleet that has ever been known, by name.
     async fn fleets(&self) -> Result<Vec<FleetName>, StoreError>;
     /// Decisions, newest first.

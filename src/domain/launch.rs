@@ -107,6 +107,8 @@ pub enum AbandonReason {
     NotWanted,
     /// What its token bought is dead already; a new decision makes a new intent.
     TokenSpent,
+    /// Every pool cools; a new decision makes a new intent once one is free.
+    NoPool,
 }
 
 impl AbandonReason {
@@ -117,6 +119,7 @@ impl AbandonReason {
             Self::Refused => "refused",
             Self::NotWanted => "not_wanted",
             Self::TokenSpent => "token_spent",
+            Self::NoPool => "no_pool",
         }
     }
 }
@@ -228,7 +231,8 @@ pub enum AttemptState {
         calls: u32,
         /// Not again before then.
         not_before: Option<Timestamp>,
-        /// What the last call said.
+        /// What the last call said. Once a call's outcome was unknown it says so until the attempt is settled, whatever
+        /// later calls say: they speak for themselves only.
         last_failure: Option<FailureClass>,
     },
     /// The outcome is known and final.

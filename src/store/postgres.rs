@@ -35,7 +35,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use crate::config::service::SecretUrl;
 use crate::domain::failure::FailureClass;
 use crate::domain::host::Host;
-use crate::domain::ids::{AttemptId, CallId, FleetName, InstanceId, LaunchId, ReplicaId};
+use crate::domain::ids::{AttemptId, CallId, FleetName, InstanceId, LaunchId, ReplicaId, TargetGroupArn};
 use crate::domain::launch::{AbandonReason, Attempt};
 use crate::domain::time::Timestamp;
 pub use crate::store::postgres::audit::{ChainProblem, ChainReport};
@@ -247,6 +247,10 @@ impl Store for PostgresStore {
 
     async fn config_record(&self, change: &ConfigChange) -> Result<(), StoreError> {
         transaction!(self, WRITE, DEADLINE, |tx| configuration::record(tx, change).await?)
+    }
+
+    async fn groups_joined(&self, fleet: &FleetName) -> Result<Vec<TargetGroupArn>, StoreError> {
+        transaction!(self, READ, DEADLINE, |tx| fleet::groups_joined(tx, fleet).await?)
     }
 
     async fn fleets(&self) -> Result<Vec<FleetName>, StoreError> {

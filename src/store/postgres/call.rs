@@ -100,11 +100,21 @@ pub(super) async fn settle_abandoned(tx: &mut Tx, fence: &Fence) -> Result<u64, 
          SELECT c.id, c.fleet, 'unknown', 'unknown', 'Abandoned',
                 'the process that sent it is gone; nobody heard the answer', '{}'
          FROM scaler.cloud_call c
-         WHERE c.fleet = $1 AND c.epoch < $2
+         WHERE c.fleet = $1 AND c.epoch <= $2
            AND NOT EXISTS (SELECT FROM scaler.cloud_call_outcome o WHERE o.call_id = c.id)
          ORDER BY c.at, c.id",
         fence.fleet.as_str(),
         fence.epoch.0,
+    )
+    .execute(&mut *tx)
+    .await?;
+    // What was sent and not heard of may have been done, however the process ended that sent it.
+    sqlx::query!(
+        "UPDATE scaler.launch_attempt a SET last_failure = 'unknown'
+         WHERE a.fleet = $1 AND a.state = 'open' AND a.last_failure IS DISTINCT FROM 'unknown' AND EXISTS (
+             SELECT FROM scaler.cloud_call c JOIN scaler.cloud_call_outcome o ON o.call_id = c.id
+             WHERE c.attempt_id = a.id AND o.outcome = 'unknown')",
+        fence.fleet.as_str(),
     )
     .execute(tx)
     .await?;

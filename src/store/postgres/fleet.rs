@@ -7,7 +7,7 @@ use sqlx::types::Json;
 
 use crate::decide::signal::Observation;
 use crate::decide::snapshot::{FleetMemory, Pause, PoolHealth};
-use crate::domain::ids::{Epoch, FleetName, InstanceId, InstanceType, Pool, ReplicaId, Zone};
+use crate::domain::ids::{Epoch, FleetName, InstanceId, InstanceType, Pool, ReplicaId, TargetGroupArn, Zone};
 use crate::domain::time::Timestamp;
 use crate::store::postgres::convert::{nat, secs};
 use crate::store::postgres::session::Tx;
@@ -103,6 +103,21 @@ pub(super) async fn letting_go(tx: &mut Tx, fleet: &FleetName) -> Result<Vec<Ins
     .fetch_all(tx)
     .await?;
     Ok(ids.into_iter().map(InstanceId::new).collect())
+}
+
+/// Groups that living hosts were registered with: a host must be let go of by each of them before it ends.
+pub(super) async fn groups_joined(tx: &mut Tx, fleet: &FleetName) -> Result<Vec<TargetGroupArn>, StoreError> {
+    let groups = sqlx::query_scalar!(
+        r#"SELECT DISTINCT c.target_group AS "group!" FROM scaler.cloud_call c
+           WHERE c.fleet = $1 AND c.op = 'RegisterTargets' AND EXISTS (
+               SELECT FROM scaler.host h WHERE h.fleet = $1 AND h.state NOT IN ('terminated', 'lost')
+                   AND h.instance_id = ANY (c.instance_ids))
+           ORDER BY 1"#,
+        fleet.as_str()
+    )
+    .fetch_all(tx)
+    .await?;
+    Ok(groups.into_iter().map(TargetGroupArn::new).collect())
 }
 
 /// Hosts that ended lately: the cloud shows them for about an hour more, and they are no orphans.

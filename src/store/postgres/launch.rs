@@ -196,7 +196,7 @@ pub(super) async fn defer(
     let deferred = sqlx::query!(
         "UPDATE scaler.launch_attempt
          SET calls = calls + 1, not_before = $3::timestamptz + make_interval(secs => $4),
-             last_failure = $5::text::scaler.failure_class
+             last_failure = CASE WHEN last_failure = 'unknown' THEN 'unknown' ELSE $5::text::scaler.failure_class END
          WHERE id = $1 AND fleet = $2 AND state = 'open' RETURNING calls, not_before",
         attempt.0,
         fence.fleet.as_str(),
@@ -219,7 +219,9 @@ pub(super) async fn resolve(tx: &mut Tx, fence: &Fence, resolution: &Resolution)
     host::insert(tx, fence, &resolution.hosts, "host_launched").await?;
     ensure_hosts_are_of(tx, resolution).await?;
     count_hosts(tx, fence, resolution.launch).await?;
-    if resolution.outcome.is_launch_failure() {
+    if resolution.outcome == AttemptOutcome::Spent {
+        close(tx, fence, resolution.launch, now, Some(AbandonReason::TokenSpent)).await?;
+    } else if resolution.outcome.is_launch_failure() {
         close(tx, fence, resolution.launch, now, Some(AbandonReason::Refused)).await?;
         fleet::launch_failed(tx, &fence.fleet).await?;
     } else {
@@ -437,10 +439,28 @@ fn kind_of(pool: &Pool) -> &str {
     pool.instance_type.as_ref().map_or("", |kind| kind.as_str())
 }
 
+/// The launch that an instance's tag names, if a row knows it: a database restored from a backup lacks the newest.
+async fn known_launch(
+    tx: &mut Tx,
+    fence: &Fence,
+    tagged: Option<LaunchId>,
+) -> Result<Option<LaunchId>, StoreError> {
+    let id = sqlx::query_scalar!(
+        "SELECT id FROM scaler.launch WHERE id = $1 AND fleet = $2",
+        tagged.map(|launch| launch.0),
+        fence.fleet.as_str(),
+    )
+    .fetch_optional(tx)
+    .await?;
+    Ok(id.map(LaunchId))
+}
+
 /// Gives an orphan a row. It exists, so it is taken even where its launch has had all it may: refusing would leave a
 /// machine that nobody counts by its row and nobody could ever drain.
 pub(super) async fn adopt(tx: &mut Tx, fence: &Fence, orphan: &Host) -> Result<(), StoreError> {
     let now = lease::check(tx, fence).await?;
+    let launch = known_launch(tx, fence, orphan.launch).await?;
+    let orphan = &Host { launch, ..orphan.clone() };
     if host::insert(tx, fence, std::slice::from_ref(orphan), "host_adopted").await? == 0 {
         return match host::find(tx, &orphan.id).await? {
             Some(known) if known.fleet == fence.fleet && !known.state.is_final() => Ok(()),

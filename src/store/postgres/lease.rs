@@ -87,6 +87,8 @@ pub(super) async fn take(
             return Ok(LeaseAnswer::Other { holder: ReplicaId::new(holder), expires_at });
         }
         Some(_) => TakenOver::No,
+        // It ran out, or was given back, and nobody else has acted since: nothing needs fencing off.
+        None if locked.holder.as_deref() == Some(replica.as_str()) => TakenOver::No,
         None => TakenOver::Yes,
     };
     let epoch = match taken_over {

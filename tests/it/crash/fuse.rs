@@ -162,6 +162,9 @@ impl Store for FusedStore {
     async fn config_record(&self, change: &ConfigChange) -> Result<(), StoreError> {
         self.fuse.step("config_record", self.inner.config_record(change)).await
     }
+    async fn groups_joined(&self, fleet: &FleetName) -> Result<Vec<TargetGroupArn>, StoreError> {
+        self.inner.groups_joined(fleet).await
+    }
     async fn fleets(&self) -> Result<Vec<FleetName>, StoreError> {
         self.inner.fleets().await
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use fleet_scaler::domain::failure::{CloudError, FailureClass};
 use fleet_scaler::domain::host::DrainReason;
 use fleet_scaler::domain::ids::{CallId, InstanceId};
+use fleet_scaler::domain::launch::AttemptState;
 use fleet_scaler::store::{CallAnswer, CloudCall, Operation, Store as _, StoreError};
 
 use super::fixture::{World, fresh, run_instances, take, terminate};
@@ -84,25 +85,26 @@ async fn every_class_of_failure_has_its_outcome() {
 }
 
 #[tokio::test]
-async fn calls_of_earlier_epochs_are_settled_as_unknown() {
+async fn calls_that_nobody_heard_of_are_settled_as_unknown() {
     let world = World::new().await;
     let host = world.healthy_host("a").await;
     let (answered, lost) = (terminate(&world.fence, &host, None), terminate(&world.fence, &host, None));
-    for call in [&answered, &lost] {
+    let (_, launch) = world.scale_out(1).await;
+    let bought_perhaps = run_instances(&launch);
+    for call in [&answered, &lost, &bought_perhaps] {
         world.store.call_begin(&world.fence, call).await.unwrap();
     }
     world.store.call_end(answered.id, &ok(&[])).await.unwrap();
-    assert_eq!(
-        world.store.calls_settle_abandoned(&world.fence).await.unwrap(),
-        0,
-        "its own may still be answered"
-    );
     world.store.lease_release(&world.fence).await.unwrap();
     let next = take(&world.store, "web", "replica-2").await;
-    assert_eq!(world.store.calls_settle_abandoned(&next).await.unwrap(), 1);
+    assert_eq!(world.store.calls_settle_abandoned(&next).await.unwrap(), 2);
     assert_eq!(world.store.calls_settle_abandoned(&next).await.unwrap(), 0);
+    let open = world.load().await.launches.remove(0);
+    let state = open.open_attempt().unwrap().state.clone();
+    let doubt = AttemptState::Open { calls: 0, not_before: None, last_failure: Some(FailureClass::Unknown) };
+    assert_eq!(state, doubt, "the attempt may have bought something");
     let outcomes: Vec<String> = rows(&world).await.into_iter().map(|row| row.0).collect();
-    assert_eq!(outcomes, ["ok", "unknown"]);
+    assert_eq!(outcomes, ["ok", "unknown", "unknown"]);
     world.store.call_end(lost.id, &ok(&[])).await.unwrap();
     assert_eq!(rows(&world).await[1].0, "unknown");
 }

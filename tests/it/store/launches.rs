@@ -78,7 +78,7 @@ async fn a_token_is_used_once() {
     let world = World::new().await;
     let (_, launch) = world.scale_out(1).await;
     let (_, other) = world.scale_out(1).await;
-    let outcome = resolution(&other, AttemptOutcome::Spent, vec![]);
+    let outcome = resolution(&other, refused(FailureClass::Capacity), vec![]);
     world.store.attempt_resolve(&world.fence, &outcome).await.unwrap();
     let other = world.load().await.launches.into_iter().find(|open| open.id == other.id).unwrap();
     let mut stolen = attempt(&other, "eu-west-1b", other.created_at);
@@ -134,7 +134,11 @@ async fn a_deferred_attempt_keeps_its_bytes_and_waits() {
     let open = stored.launches[0].open_attempt().unwrap();
     assert_eq!(open.request, launch.open_attempt().unwrap().request);
     let AttemptState::Open { calls, not_before, last_failure } = open.state else { panic!("{open:?}") };
-    assert_eq!((calls, last_failure), (2, Some(FailureClass::Throttled)));
+    assert_eq!(
+        (calls, last_failure),
+        (2, Some(FailureClass::Unknown)),
+        "once in doubt, in doubt until settled"
+    );
     assert!(not_before.unwrap() > stored.now && not_before.unwrap() <= after(stored.now, minute));
     world.buy(&launch, "a").await;
     let late = world.store.attempt_defer(&world.fence, id, FailureClass::Unknown, minute).await;
@@ -217,14 +221,24 @@ async fn hosts_that_never_got_healthy_count_for_the_breaker_once() {
 }
 
 #[tokio::test]
+async fn a_launch_whose_token_bought_the_dead_is_over_in_the_same_step() {
+    let world = World::new().await;
+    let (_, launch) = world.scale_out(2).await;
+    let spent = resolution(&launch, AttemptOutcome::Spent, vec![]);
+    world.store.attempt_resolve(&world.fence, &spent).await.unwrap();
+    assert_eq!(state_of(&world, &launch).await, ("abandoned".into(), Some("token_spent".into()), 0));
+    assert_eq!(world.load().await.memory.launch_failures, 0, "nobody has to mend anything");
+}
+
+#[tokio::test]
 async fn a_launch_is_given_up_only_when_nothing_is_in_flight() {
     let world = World::new().await;
     let (_, launch) = world.scale_out(2).await;
     let give_up =
         async || world.store.launch_abandon(&world.fence, launch.id, AbandonReason::NotWanted).await;
     assert!(matches!(give_up().await, Err(StoreError::Refused(_))));
-    let spent = resolution(&launch, AttemptOutcome::Spent, vec![]);
-    world.store.attempt_resolve(&world.fence, &spent).await.unwrap();
+    let refusal = resolution(&launch, refused(FailureClass::Capacity), vec![]);
+    world.store.attempt_resolve(&world.fence, &refusal).await.unwrap();
     give_up().await.unwrap();
     give_up().await.unwrap();
     assert_eq!(state_of(&world, &launch).await, ("abandoned".into(), Some("not_wanted".into()), 0));

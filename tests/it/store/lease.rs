@@ -60,11 +60,13 @@ async fn an_expired_or_released_lease_changes_hands_under_a_higher_epoch() {
     let (again, taken_over) = held(ask(&store, "b", LEASE).await);
     assert_eq!(
         (again.epoch, taken_over),
-        (Epoch(3), TakenOver::Yes),
-        "its own released lease is a new one too"
+        (Epoch(2), TakenOver::No),
+        "nobody has acted since it was given back"
     );
     expire(&db).await;
-    assert_eq!(held(ask(&store, "b", LEASE).await).0.epoch, Epoch(4), "and so is its own expired one");
+    assert_eq!(held(ask(&store, "b", LEASE).await).0.epoch, Epoch(2), "nor since it ran out");
+    expire(&db).await;
+    assert_eq!(held(ask(&store, "a", LEASE).await).0.epoch, Epoch(3), "somebody else raises it");
 }
 
 #[tokio::test]
