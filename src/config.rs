@@ -143,15 +143,24 @@ fn in_order(dir: &Path, mut errors: Vec<ConfigError>) -> ConfigErrors {
 /// A hash of every file's name and text: FNV-1a, 128 bits wide. It tells one configuration from another in logs and
 /// audit rows; it is no defence against somebody who looks for two texts with the same one.
 fn version(folder: &Folder) -> String {
+    let sources = folder.service.iter().chain(&folder.fleets);
+    hash(sources.flat_map(|source| [source.stem.as_str(), source.text.as_str()]))
+}
+
+/// The same hash of one text: what errors are told apart by.
+#[must_use]
+pub fn version_of(text: &str) -> String {
+    hash([text])
+}
+
+fn hash<'a>(texts: impl IntoIterator<Item = &'a str>) -> String {
     const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
     const START: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
     let mut hash = START;
-    for source in folder.service.iter().chain(&folder.fleets) {
-        for text in [&source.stem, &source.text] {
-            // The length keeps a text's end apart from the next one's beginning.
-            for byte in (text.len() as u64).to_le_bytes().into_iter().chain(text.bytes()) {
-                hash = (hash ^ u128::from(byte)).wrapping_mul(PRIME);
-            }
+    for text in texts {
+        // The length keeps a text's end apart from the next one's beginning.
+        for byte in (text.len() as u64).to_le_bytes().into_iter().chain(text.bytes()) {
+            hash = (hash ^ u128::from(byte)).wrapping_mul(PRIME);
         }
     }
     format!("{hash:032x}")

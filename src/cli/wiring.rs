@@ -175,9 +175,10 @@ pub(crate) fn parts(cloud: Arc<dyn CloudProvider>, store: Arc<dyn Store>) -> any
 
 /// Who this process is: told apart from any other, also from the one before it on this machine.
 fn replica(entropy: &dyn Entropy) -> ReplicaId {
-    if let Some(name) = environment("FLEET_SCALER_REPLICA").filter(|name| !name.is_empty()) {
-        return ReplicaId::new(name);
-    }
+    let name = environment("FLEET_SCALER_REPLICA")
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| format!("{}-{}", hostname(&environment), process::id()));
+    // The name alone may be the same after a restart, and a fence must tell the two processes apart.
     let random = entropy.uuid().simple().to_string();
-    ReplicaId::new(format!("{}-{}-{}", hostname(&environment), process::id(), &random[..8]))
+    ReplicaId::new(format!("{name}-{}", &random[..8]))
 }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::decide::policy::Policy;
+use crate::decide::policy::{Policy, Safety};
 use crate::decide::signal::Observation;
 use crate::domain::host::Host;
 use crate::domain::ids::{InstanceId, LaunchId, OperatorActionId, Pool};
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Timestamp, after};
 
 /// One fleet at one moment.
 #[derive(Clone, Debug)]
@@ -126,6 +126,15 @@ pub struct FleetMemory {
     pub pause_out: Option<Pause>,
     /// Scale-in is paused until then, by a person.
     pub pause_in: Option<Pause>,
+}
+
+impl FleetMemory {
+    /// Whether launches failed so often in a row, and so lately, that none is tried.
+    #[must_use]
+    pub fn breaker_is_open(&self, safety: &Safety, now: Timestamp) -> bool {
+        self.launch_failures >= safety.launch_failures_max
+            && self.last_launch_failure.is_some_and(|at| now < after(at, safety.breaker_reset))
+    }
 }
 
 /// A person's "not now".

@@ -15,7 +15,6 @@ use crate::domain::failure::{CloudError, FailureClass};
 use crate::domain::ids::{
     AttemptId, CallId, ClientToken, DecisionId, InstanceId, LaunchId, TargetGroupArn, Zone,
 };
-use crate::domain::time::since;
 use crate::reconcile::Parts;
 use crate::store::{CallAnswer, CloudCall, Fence, LeaseAnswer, Operation, StoreError};
 
@@ -92,11 +91,11 @@ impl<'a> Caller<'a> {
         about: About,
         send: impl Future<Output = Result<T, CloudError>>,
     ) -> Result<Result<T, CloudError>, StoreError> {
-        let renewed_at = self.parts.clock.now();
+        let renewed_at = self.parts.clock.elapsed();
         self.renew().await?;
         let call = self.row(op, about);
         self.parts.store.call_begin(self.fence, &call).await?;
-        let answer = if since(self.parts.clock.now(), renewed_at) * LEASE_SHARE_MAX > self.lease {
+        let answer = if self.since(renewed_at) * LEASE_SHARE_MAX > self.lease {
             Err(CloudError::new(
                 FailureClass::Throttled,
                 "LeaseMargin",
@@ -106,10 +105,18 @@ impl<'a> Caller<'a> {
             send.await
         };
         self.record(&call, &answer, renewed_at).await;
+        // The answer is about to be written down, and the call may have outlived the lease. If somebody else has taken
+        // it, that write is refused; this one need not be.
+        drop(self.renew().await);
         Ok(answer)
     }
 
-    async fn renew(&self) -> Result<(), StoreError> {
+    fn since(&self, earlier: Duration) -> Duration {
+        self.parts.clock.elapsed().saturating_sub(earlier)
+    }
+
+    /// Keeps the lease, or learns that it is somebody else's.
+    pub async fn renew(&self) -> Result<(), StoreError> {
         let Fence { fleet, replica, epoch } = self.fence;
         match self.parts.store.lease_take(fleet, replica, self.lease).await? {
             LeaseAnswer::Held { fence, .. } if fence.epoch == *epoch => Ok(()),
@@ -135,12 +142,7 @@ impl<'a> Caller<'a> {
         }
     }
 
-    async fn record<T: Answered>(
-        &self,
-        call: &CloudCall,
-        answer: &Result<T, CloudError>,
-        started: crate::domain::time::Timestamp,
-    ) {
+    async fn record<T: Answered>(&self, call: &CloudCall, answer: &Result<T, CloudError>, started: Duration) {
         let row = CallAnswer {
             failure: answer.as_ref().err().cloned(),
             instances: answer.as_ref().map(Answered::instances).unwrap_or_default(),
@@ -148,7 +150,7 @@ impl<'a> Caller<'a> {
                 Ok(reply) => reply.request_id(),
                 Err(error) => error.request_id.clone(),
             },
-            duration: since(self.parts.clock.now(), started),
+            duration: self.since(started),
         };
         let (fleet, op) = (&call.fleet, call.op.as_str());
         let request_id = row.request_id.as_deref().unwrap_or("-");

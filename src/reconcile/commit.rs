@@ -46,7 +46,7 @@ pub async fn commit(
     let mut plan = plan.clone();
     let (launches, drains) = match desk.fleet.mode {
         Mode::DryRun => (Vec::new(), Vec::new()),
-        Mode::Live => (intents(desk, id, &mut plan).await, host_changes(desk, snapshot, &plan)),
+        Mode::Live => (intents(desk, id, &mut plan).await, host_changes(desk, scene, snapshot, &plan)),
     };
     let commit = DecisionCommit {
         id,
@@ -124,11 +124,11 @@ fn intent(desk: &Desk<'_>, decision: DecisionId, planned: &PlannedLaunch, versio
 }
 
 /// The plan's drains, begun and taken back, as changes of state at the versions they were judged at.
-fn host_changes(desk: &Desk<'_>, snapshot: &Snapshot, plan: &Plan) -> Vec<HostChange> {
+fn host_changes(desk: &Desk<'_>, scene: &Scene, snapshot: &Snapshot, plan: &Plan) -> Vec<HostChange> {
     let at = desk.now();
     let find = |id: &InstanceId| snapshot.hosts.iter().map(|view| &view.host).find(|host| host.id == *id);
     let begun = plan.drains.iter().filter_map(|planned| {
-        let groups = desk.fleet.balancer.target_groups.clone();
+        let groups = scene.groups.to_leave(&desk.fleet.balancer.target_groups, &planned.host);
         let drain = Drain { reason: planned.reason, started_at: at, groups };
         find(&planned.host).map(|host| (host, Step::BeginDrain { drain }))
     });

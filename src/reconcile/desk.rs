@@ -4,13 +4,15 @@
 //! which clock" is ever looked up twice.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use crate::config::fleet::FleetConfig;
 use crate::decide::policy::Policy;
 use crate::decide::snapshot::PoolHealth;
 use crate::domain::host::{Host, Step};
 use crate::domain::ids::{OwnerName, Pool};
-use crate::domain::time::{Timestamp, after, since};
+use crate::domain::time::{Timestamp, after};
 use crate::reconcile::calls::Caller;
 use crate::reconcile::{Parts, pace, telemetry};
 use crate::store::{Fence, HostChange, StoreError};
@@ -29,17 +31,37 @@ pub struct Desk<'a> {
     pub fleet: &'a FleetConfig,
     /// Its policy, with places looked up.
     pub policy: Arc<Policy>,
-    /// Whether a person has paused launches.
-    pub pause_out: bool,
-    /// The database's clock when the rows were read, and ours at that moment.
-    pub(super) clocks: (Timestamp, Timestamp),
+    /// Whether fresh launch calls may be sent. A refusal for good in the middle of a tick closes it for the rest.
+    pub launching: LaunchGate,
+    /// The database's clock when the rows were read, and our own time passed at that moment.
+    pub(super) clocks: (Timestamp, Duration),
+}
+
+/// Whether fresh launch calls may be sent: it may close in the middle of a tick, and does not open again. What may have
+/// been done already is asked about all the same.
+#[derive(Debug, Default)]
+pub struct LaunchGate {
+    closed: AtomicBool,
+}
+
+impl LaunchGate {
+    /// No fresh launch from now on.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a person paused scale-out, the breaker is open, or the cloud has refused for good in this tick.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
+    }
 }
 
 impl Desk<'_> {
     /// The database's clock now.
     #[must_use]
     pub fn now(&self) -> Timestamp {
-        after(self.clocks.0, since(self.parts.clock.now(), self.clocks.1))
+        after(self.clocks.0, self.parts.clock.elapsed().saturating_sub(self.clocks.1))
     }
 
     /// A pool after one more refusal.

@@ -31,29 +31,50 @@ const TERMINATE_AGAIN: Duration = Duration::from_mins(2);
 /// once more, alone.
 pub type Stubborn = BTreeMap<InstanceId, (u32, Timestamp)>;
 
-/// Registers running hosts with every group of the fleet. A host that some group did not take stays as it is, and is
-/// offered again next tick.
-pub async fn register_hosts(desk: &Desk<'_>, hosts: Vec<Host>) -> Result<Vec<Host>, StoreError> {
-    let groups = &desk.fleet.balancer.target_groups;
-    let (running, mut others): (Vec<_>, Vec<_>) =
-        hosts.into_iter().partition(|host| matches!(host.state, HostState::Running { .. }));
-    for batch in running.chunks(BATCH) {
-        let mut taken = batch.to_vec();
-        for group in groups {
-            taken = register_in_one(desk, group, taken).await?;
-        }
-        for host in batch {
-            let host = if taken.contains(host) {
-                let registered = desk.advance(host.clone(), Step::Register).await?;
-                settle_without_balancer(desk, registered).await?
-            } else {
-                host.clone()
-            };
-            others.push(host);
+/// Registers hosts with every group of the fleet that does not list them: running ones with all, and those further on
+/// with whichever was added to the configuration, or let them go without our doing. A host that some group did not take
+/// stays as it is, and is offered again next tick.
+pub async fn register_hosts(
+    desk: &Desk<'_>,
+    hosts: Vec<Host>,
+    groups: &Groups,
+) -> Result<Vec<Host>, StoreError> {
+    let mut refused: BTreeSet<InstanceId> = BTreeSet::new();
+    for group in &desk.fleet.balancer.target_groups {
+        let wanted: Vec<_> = hosts.iter().filter(|host| needs(host, group, groups)).cloned().collect();
+        for batch in wanted.chunks(BATCH) {
+            let taken = register_in_one(desk, group, batch.to_vec()).await?;
+            refused.extend(batch.iter().filter(|host| !taken.contains(host)).map(|host| host.id.clone()));
         }
     }
-    others.sort_by(|a, b| a.id.cmp(&b.id));
-    Ok(others)
+    let mut kept = Vec::with_capacity(hosts.len());
+    for host in hosts {
+        let arrived = matches!(host.state, HostState::Running { .. }) && !refused.contains(&host.id);
+        kept.push(if arrived {
+            let registered = desk.advance(host, Step::Register).await?;
+            settle_without_balancer(desk, registered).await?
+        } else {
+            host
+        });
+    }
+    Ok(kept)
+}
+
+/// Whether a host is to be registered with a group. A group that could not be heard is asked only for hosts that it
+/// certainly never had.
+fn needs(host: &Host, group: &TargetGroupArn, groups: &Groups) -> bool {
+    match host.state {
+        HostState::Running { .. } => true,
+        HostState::Registered { .. } | HostState::Healthy { .. } | HostState::Unhealthy { .. } => {
+            groups.of(group, &host.id).is_some_and(<[_]>::is_empty)
+        }
+        HostState::Pending { .. }
+        | HostState::Draining { .. }
+        | HostState::Deregistered { .. }
+        | HostState::Terminating { .. }
+        | HostState::Terminated { .. }
+        | HostState::Lost { .. } => false,
+    }
 }
 
 /// Where there is no balancer, a running host is in service: nothing else will ever say so.
@@ -192,8 +213,10 @@ fn targets_of(
 pub fn is_due(host: &Host, groups: &Groups, now: Timestamp) -> bool {
     match &host.state {
         HostState::Deregistered { drain, deadline, .. } => {
-            // A host that never served has nothing to finish.
-            host.healthy_at.is_none() || now >= *deadline || groups.all_let_go(&drain.groups, &host.id)
+            // A host that never served has nothing to finish. One that was adopted, or is healthy in one group and not in
+            // another, may have served without ever being healthy here: then a group says so.
+            let never_served = host.healthy_at.is_none() && !groups.in_use(&drain.groups, &host.id);
+            never_served || now >= *deadline || groups.all_let_go(&drain.groups, &host.id)
         }
         // Asked for, and it still runs: the call may have been lost. Repeating it is harmless.
         HostState::Terminating { since, .. } => now >= after(*since, TERMINATE_AGAIN),
@@ -315,6 +338,14 @@ mod tests {
     #[test]
     fn a_host_that_never_served_does_not_wait() {
         let host = deregistered(None);
-        assert!(is_due(&host, &group_says(TargetState::Draining), Timestamp::UNIX_EPOCH));
+        for state in [TargetState::Initial, TargetState::Unhealthy, TargetState::Unused] {
+            assert!(is_due(&host, &group_says(state), Timestamp::UNIX_EPOCH), "{state:?}");
+        }
+        for state in [TargetState::Healthy, TargetState::Draining] {
+            assert!(
+                !is_due(&host, &group_says(state), Timestamp::UNIX_EPOCH),
+                "{state:?}: a group sends it traffic"
+            );
+        }
     }
 }

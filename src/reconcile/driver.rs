@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::fleet::FleetConfig;
@@ -19,7 +19,6 @@ use crate::config::watch::Watcher;
 use crate::config::{self, Configuration};
 use crate::domain::ids::FleetName;
 use crate::domain::tags;
-use crate::domain::time::since;
 use crate::reconcile::health::Health;
 use crate::reconcile::observe::Lookout;
 use crate::reconcile::tick::{FleetRunner, Ticked};
@@ -57,7 +56,15 @@ pub async fn run(
         tokio::spawn(watch_database(parts.clone(), Arc::clone(&health), stop.clone())),
         tokio::spawn(watch_unowned(parts.clone(), Arc::clone(&lookout), fleets_in_force, stop.clone())),
     ];
-    let mut crew = Crew { parts, service, lookout, health, stop: stop.clone(), tasks: BTreeMap::new() };
+    let mut crew = Crew {
+        parts,
+        service,
+        lookout,
+        health,
+        stop: stop.clone(),
+        tasks: BTreeMap::new(),
+        leaving: BTreeMap::new(),
+    };
     crew.apply(&configuration).await;
     let mut in_force = configuration;
     // What changed between the first load and the start of the watch is looked at now.
@@ -87,6 +94,8 @@ struct Crew {
     health: Arc<Health>,
     stop: CancellationToken,
     tasks: BTreeMap<FleetName, FleetTask>,
+    /// Loops of fleets whose file has vanished, until they have come to rest.
+    leaving: BTreeMap<FleetName, JoinHandle<()>>,
 }
 
 struct FleetTask {
@@ -101,6 +110,7 @@ impl Crew {
         match config::load(dir, &|key| std::env::var(key).ok()) {
             Ok(next) if next.version == in_force.version => {
                 telemetry::configuration(true);
+                self.record_folder(&next).await;
                 None
             }
             Ok(next) => {
@@ -117,7 +127,7 @@ impl Crew {
                 tracing::error!(%errors, "the configuration does not validate; the last good version stays");
                 telemetry::configuration(false);
                 let text = errors.to_string();
-                let version = format!("refused:{}", text.len());
+                let version = config::version_of(&text);
                 self.record(ConfigChange { fleet: None, version, outcome: ConfigOutcome::Refused, text })
                     .await;
                 None
@@ -129,12 +139,14 @@ impl Crew {
     /// files is left exactly as it is, with nobody acting on it.
     async fn apply(&mut self, next: &Configuration) {
         telemetry::configuration(true);
+        self.record_folder(next).await;
         let vanished: Vec<_> =
             self.tasks.keys().filter(|name| !next.fleets.contains_key(*name)).cloned().collect();
         for name in vanished {
             tracing::warn!(fleet = %name, "its file is gone: the fleet is paused; nothing is terminated");
             if let Some(task) = self.tasks.remove(&name) {
                 task.stop.cancel();
+                self.leaving.insert(name.clone(), task.task);
             }
             self.health.forget(&name);
             for direction in ["out", "in"] {
@@ -161,6 +173,7 @@ impl Crew {
     }
 
     fn start(&mut self, name: FleetName, config: Arc<FleetConfig>) {
+        let interval = config.interval;
         let (sender, receiver) = watch::channel(config);
         let stop = self.stop.child_token();
         let looked_after = Post {
@@ -171,8 +184,24 @@ impl Crew {
             config: receiver,
             stop: stop.clone(),
         };
-        let task = tokio::spawn(look_after(looked_after));
+        self.health.expect(&name, interval);
+        let before = self.leaving.remove(&name);
+        let task = tokio::spawn(async move {
+            // A file that vanished and came back: two loops of one fleet would share one lease.
+            if let Some(before) = before {
+                drop(before.await);
+            }
+            look_after(looked_after).await;
+        });
         self.tasks.insert(name, FleetTask { config: sender, stop, task });
+    }
+
+    /// A row for the folder as a whole, so that a refusal is seen to have been mended.
+    async fn record_folder(&self, next: &Configuration) {
+        let names: Vec<_> = next.fleets.keys().map(|name| format!("fleet {name}")).collect();
+        let text = names.join("\n");
+        let version = next.version.clone();
+        self.record(ConfigChange { fleet: None, version, outcome: ConfigOutcome::Applied, text }).await;
     }
 
     async fn record(&self, change: ConfigChange) {
@@ -183,9 +212,12 @@ impl Crew {
 
     /// Waits for every fleet to come to rest, as long as the grace lasts.
     async fn disband(&mut self) {
-        let started = self.parts.clock.now();
+        let started = self.parts.clock.elapsed();
         for (name, fleet) in std::mem::take(&mut self.tasks) {
-            let left = self.service.shutdown_grace.saturating_sub(since(self.parts.clock.now(), started));
+            let left = self
+                .service
+                .shutdown_grace
+                .saturating_sub(self.parts.clock.elapsed().saturating_sub(started));
             let abort = fleet.task.abort_handle();
             if tokio::time::timeout(left, fleet.task).await.is_err() {
                 abort.abort();
@@ -209,9 +241,12 @@ struct Post {
 /// Keeps one fleet's loop going, whatever becomes of it.
 async fn look_after(post: Post) {
     while !post.stop.is_cancelled() {
-        match tokio::spawn(fleet_loop(post.clone())).await {
-            Ok(()) => return,
-            Err(panic) => {
+        // In a set, so that the loop ends with this task, however that ends.
+        let mut running = JoinSet::new();
+        running.spawn(fleet_loop(post.clone()));
+        match running.join_next().await {
+            None | Some(Ok(())) => return,
+            Some(Err(panic)) => {
                 let fleet = post.config.borrow().name.clone();
                 tracing::error!(%fleet, %panic, "the fleet's loop died; it is started again");
                 post.health.ticked(&fleet, RESTART_WAIT, Err("its loop died".to_owned()));
@@ -231,29 +266,49 @@ async fn fleet_loop(mut post: Post) {
         if post.config.has_changed().unwrap_or(false) {
             runner.reconfigure(Arc::clone(&post.config.borrow_and_update()));
         }
-        let started = post.parts.clock.now();
+        let started = post.parts.clock.elapsed();
         one_tick(&post, &mut runner).await;
-        let rest = runner.config().interval.saturating_sub(since(post.parts.clock.now(), started));
-        tokio::select! {
-            () = post.stop.cancelled() => break,
-            _ = post.config.changed() => post.config.mark_changed(),
-            () = post.parts.clock.sleep(rest) => {}
-        }
+        let rest =
+            runner.config().interval.saturating_sub(post.parts.clock.elapsed().saturating_sub(started));
+        rest_between_ticks(&mut post, &mut runner, rest).await;
     }
     runner.release().await;
+}
+
+/// Waits for the next tick, or for a reason to make it sooner, and keeps the lease meanwhile where it would run out.
+async fn rest_between_ticks(post: &mut Post, runner: &mut FleetRunner, rest: Duration) {
+    let mut left = rest;
+    loop {
+        let nap = left.min(post.lease / 3);
+        tokio::select! {
+            () = post.stop.cancelled() => return,
+            _ = post.config.changed() => return post.config.mark_changed(),
+            () = post.parts.clock.sleep(nap) => {}
+        }
+        left = left.saturating_sub(nap);
+        if left.is_zero() {
+            return;
+        }
+        if let Err(error) = runner.keep().await {
+            tracing::debug!(fleet = %runner.config().name, %error, "the lease could not be kept between two ticks");
+        }
+    }
 }
 
 async fn one_tick(post: &Post, runner: &mut FleetRunner) {
     let fleet = runner.config().name.clone();
     let interval = runner.config().interval;
-    let started = post.parts.clock.now();
+    let started = post.parts.clock.elapsed();
     let outcome = tokio::time::timeout(TICK_DEADLINE, runner.tick()).await;
-    let took = since(post.parts.clock.now(), started);
+    let took = post.parts.clock.elapsed().saturating_sub(started);
     let (label, result) = match &outcome {
         Ok(Ok(Ticked::Done(_))) => ("done", Ok(())),
         Ok(Ok(Ticked::NotHeld)) => ("not_held", Ok(())),
         Ok(Err(error)) => (label_of(error), Err(error.to_string())),
-        Err(_) => ("deadline", Err(format!("a tick took longer than {} s", TICK_DEADLINE.as_secs()))),
+        Err(_) => {
+            runner.was_cut_off();
+            ("deadline", Err(format!("a tick took longer than {} s", TICK_DEADLINE.as_secs())))
+        }
     };
     if let Err(why) = &result {
         tracing::warn!(%fleet, why, "the tick ended early; the next one starts from the rows");

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::domain::ids::FleetName;
-use crate::domain::time::{Timestamp, since};
 
 /// A held fleet whose last good tick is older than so many intervals, and than [`TICK_AGE_MIN`], is not being looked after.
 const TICKS_MISSED_MAX: u32 = 5;
@@ -29,8 +28,11 @@ struct State {
 #[derive(Debug)]
 struct FleetHealth {
     interval: Duration,
-    last_tick: Timestamp,
+    /// Our own time passed then.
+    last_tick: Duration,
     error: Option<String>,
+    /// Whether a tick has ended well since this process looks after the fleet.
+    ever: bool,
 }
 
 impl Health {
@@ -43,7 +45,7 @@ impl Health {
     /// What is missing, one line for a person each; empty: ready.
     #[must_use]
     pub fn missing(&self) -> Vec<String> {
-        let now = self.clock.now();
+        let now = self.clock.elapsed();
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let database = match &state.database {
             None => Some("database: not reached yet".to_owned()),
@@ -51,9 +53,12 @@ impl Health {
             Some(Ok(())) => None,
         };
         let fleets = state.fleets.iter().filter_map(|(name, fleet)| {
-            let age = since(now, fleet.last_tick);
+            let age = now.saturating_sub(fleet.last_tick);
             let late = age > TICK_AGE_MIN.max(fleet.interval * TICKS_MISSED_MAX);
             let why = fleet.error.as_deref().unwrap_or("the loop does not come round");
+            if !fleet.ever {
+                return Some(format!("fleet {name}: no tick has ended well yet: {why}"));
+            }
             late.then(|| format!("fleet {name}: no good tick for {} s: {why}", age.as_secs()))
         });
         database.into_iter().chain(fleets).collect()
@@ -64,18 +69,26 @@ impl Health {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).database = Some(answer);
     }
 
-    /// A fleet's loop has come round, well or not. A fleet that is seen for the first time starts its age now.
+    /// A fleet that this process is about to look after: not ready until a tick of it has ended well.
+    pub fn expect(&self, fleet: &FleetName, interval: Duration) {
+        let last_tick = self.clock.elapsed();
+        let entry = FleetHealth { interval, last_tick, error: None, ever: false };
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).fleets.insert(fleet.clone(), entry);
+    }
+
+    /// A fleet's loop has come round, well or not.
     pub fn ticked(&self, fleet: &FleetName, interval: Duration, outcome: Result<(), String>) {
-        let now = self.clock.now();
+        let now = self.clock.elapsed();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let entry = state.fleets.entry(fleet.clone()).or_insert(FleetHealth {
             interval,
             last_tick: now,
             error: None,
+            ever: false,
         });
         entry.interval = interval;
         match outcome {
-            Ok(()) => (entry.last_tick, entry.error) = (now, None),
+            Ok(()) => (entry.last_tick, entry.error, entry.ever) = (now, None, true),
             Err(why) => entry.error = Some(why),
         }
     }

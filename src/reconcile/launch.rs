@@ -11,7 +11,7 @@
 //! | unknown | the same bytes, in the same zone, until known |
 //! | token used otherwise | the instances are looked up by the launch tag; no other token is ever made up |
 //! | token's instances dead | the intent ends; a new decision makes a new one |
-//! | refused for good | the intent ends and the breaker counts |
+//! | refused for good | the intent ends and the breaker counts; after a call in doubt, only once the tag finds nothing |
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -22,7 +22,7 @@ use crate::domain::failure::{CloudError, FailureClass};
 use crate::domain::host::Host;
 use crate::domain::ids::{AttemptId, InstanceId, Pool, SubnetId};
 use crate::domain::launch::{AbandonReason, Attempt, AttemptOutcome, AttemptState, Launch, LaunchState};
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Timestamp, after};
 use crate::provider::CloudInstance;
 use crate::reconcile::calls::About;
 use crate::reconcile::desk::Desk;
@@ -36,6 +36,8 @@ const UNKNOWN_WAIT: (Duration, Duration) = (Duration::from_millis(500), Duration
 const THROTTLE_WAIT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
 /// First and longest wait while the account is at its limit.
 const QUOTA_WAIT: (Duration, Duration) = (Duration::from_secs(30), Duration::from_mins(10));
+/// How long the instances of a call in doubt are looked for, once the cloud refuses the attempt for good.
+const DOUBT_SPAN: Duration = Duration::from_mins(10);
 /// First and longest wait while a mismatched token's instances cannot be found yet.
 const MISMATCH_WAIT: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(5));
 
@@ -104,8 +106,8 @@ pub async fn launch_step(desk: &Desk<'_>, mut launch: Launch, board: &mut Board)
     for _ in 0..=pools {
         let Some(attempt) = current_attempt(desk, &launch, board).await? else { return Ok(()) };
         let AttemptState::Open { calls, not_before, last_failure } = attempt.state else { return Ok(()) };
-        // A pause stops what was never sent. What may have been done must still become known.
-        let held = desk.pause_out && last_failure != Some(FailureClass::Unknown);
+        // A pause, or the breaker, stops what was never sent. What may have been done must still become known.
+        let held = desk.launching.is_closed() && last_failure != Some(FailureClass::Unknown);
         if held || not_before.is_some_and(|at| desk.now() < at) {
             return Ok(());
         }
@@ -130,11 +132,14 @@ async fn current_attempt(
     if let Some(attempt) = launch.open_attempt() {
         return Ok(Some(attempt.clone()));
     }
-    if desk.pause_out || launch.missing() == 0 {
+    if desk.launching.is_closed() || launch.missing() == 0 {
         return Ok(None);
     }
     let Some(site) = next_site(&desk.policy, &board.hosts, &board.pools, desk.now()) else {
-        tracing::info!(fleet = %launch.fleet, launch = %launch.id, "every pool cools");
+        // Waiting with hosts reserved would hold up scale-in for as long as nobody sells. The size wanted stays, and the
+        // next decision that finds a pool makes a new intent.
+        tracing::info!(fleet = %launch.fleet, launch = %launch.id, "every pool cools: the intent is given up");
+        desk.parts.store.launch_abandon(desk.fence, launch.id, AbandonReason::NoPool).await?;
         return Ok(None);
     };
     let id = AttemptId(desk.parts.entropy.uuid());
@@ -167,7 +172,9 @@ async fn send(
             Err(CloudError::new(FailureClass::Unknown, "EmptyReply", "the reply lists no instance"))
         }
         Ok(reply) => Ok(reply.instances),
-        Err(error) if error.class == FailureClass::TokenMismatch => look_up(desk, launch, error).await,
+        Err(error) if error.class == FailureClass::TokenMismatch || !is_settled(attempt, desk.now()) => {
+            look_up(desk, launch, error).await
+        }
         Err(error) => Err(error),
     })
 }
@@ -237,22 +244,36 @@ async fn settle_failed(
         FailureClass::TokenSpent => {
             let unchanged = PoolChange::Unchanged;
             resolve(desk, launch, attempt, AttemptOutcome::Spent, Vec::new(), unchanged, board).await?;
-            desk.parts.store.launch_abandon(desk.fence, launch.id, AbandonReason::TokenSpent).await?;
             return Ok(Next::Rest);
         }
-        FailureClass::Denied | FailureClass::Invalid | FailureClass::NotFound | FailureClass::Protected => {
+        FailureClass::Denied | FailureClass::Invalid | FailureClass::NotFound | FailureClass::Protected
+            if is_settled(attempt, desk.now()) =>
+        {
+            desk.launching.close();
             let outcome = AttemptOutcome::Refused { error };
             resolve(desk, launch, attempt, outcome, Vec::new(), PoolChange::Unchanged, board).await?;
             return Ok(Next::Rest);
         }
         FailureClass::Throttled => THROTTLE_WAIT,
         FailureClass::Quota => QUOTA_WAIT,
-        FailureClass::TokenMismatch => MISMATCH_WAIT,
+        FailureClass::TokenMismatch
+        | FailureClass::Denied
+        | FailureClass::Invalid
+        | FailureClass::NotFound
+        | FailureClass::Protected => MISMATCH_WAIT,
         FailureClass::Unknown => UNKNOWN_WAIT,
     };
     let wait = pace::nth_wait(calls, waits.0, waits.1, &*desk.parts.entropy);
     desk.parts.store.attempt_defer(desk.fence, attempt.id, error.class, wait).await?;
     Ok(Next::Rest)
+}
+
+/// Whether a refusal says all there is to say. Where an earlier call of the attempt may have done its work, a later
+/// refusal is about the later call only: the instances may be there, and are looked for by tag as long as lists may lag.
+fn is_settled(attempt: &Attempt, now: Timestamp) -> bool {
+    let in_doubt =
+        matches!(attempt.state, AttemptState::Open { last_failure: Some(FailureClass::Unknown), .. });
+    !in_doubt || now >= after(attempt.opened_at, DOUBT_SPAN)
 }
 
 async fn resolve(

@@ -15,7 +15,6 @@ use crate::decide::snapshot::Sighting;
 use crate::domain::failure::{CloudError, FailureClass};
 use crate::domain::ids::{FleetName, InstanceId, OwnerName, TargetGroupArn};
 use crate::domain::tags;
-use crate::domain::time::{Timestamp, since};
 use crate::provider::{CloudInstance, CloudProvider, InstanceState, TargetHealth, TargetState};
 
 /// Every instance with our owner's tag, at one moment.
@@ -41,7 +40,7 @@ pub struct Lookout {
     owner: OwnerName,
     /// The last look. The gate is held while a describe is out, which is its purpose: the others wait for its answer
     /// instead of asking the same again. It guards nothing but this cache.
-    last: Mutex<Option<(Timestamp, Arc<World>)>>,
+    last: Mutex<Option<(Duration, Arc<World>)>>,
 }
 
 impl Lookout {
@@ -61,11 +60,11 @@ impl Lookout {
     pub async fn look(&self, age: Duration) -> Result<Arc<World>, CloudError> {
         let mut last = self.last.lock().await;
         if let Some((at, world)) = last.as_ref()
-            && since(self.clock.now(), *at) < age
+            && self.clock.elapsed().saturating_sub(*at) < age
         {
             return Ok(Arc::clone(world));
         }
-        let at = self.clock.now();
+        let at = self.clock.elapsed();
         let listed = self.cloud.instances(&self.owner).await?;
         let instances = listed.into_iter().map(|instance| (instance.id.clone(), instance)).collect();
         let world = Arc::new(World { instances });
@@ -123,6 +122,28 @@ impl Groups {
         standing
     }
 
+    /// The groups that a host must be let go of by: those of the configuration, and whichever other lists it still or
+    /// cannot be asked.
+    #[must_use]
+    pub fn to_leave(&self, configured: &[TargetGroupArn], host: &InstanceId) -> Vec<TargetGroupArn> {
+        let still = self.0.iter().filter(|(_, view)| match view {
+            GroupView::Seen(targets) => targets.contains_key(host),
+            GroupView::Gone => false,
+            GroupView::Unknown(_) => true,
+        });
+        let others = still.map(|(group, _)| group).filter(|group| !configured.contains(group));
+        configured.iter().chain(others).cloned().collect()
+    }
+
+    /// Whether some group sends the host traffic, or lets it finish what it was sent.
+    #[must_use]
+    pub fn in_use(&self, groups: &[TargetGroupArn], host: &InstanceId) -> bool {
+        let serves = |target: &TargetHealth| {
+            matches!(target.state, TargetState::Healthy | TargetState::Unavailable | TargetState::Draining)
+        };
+        groups.iter().any(|group| self.of(group, host).is_some_and(|targets| targets.iter().any(serves)))
+    }
+
     /// Whether every one of these groups has let the host go. A group that is gone, or silent, has not: "we do not
     /// know" is not "drained".
     #[must_use]
@@ -152,7 +173,9 @@ pub enum Standing {
     NotInUse,
     /// Registered; not checked often enough yet.
     Initial,
-    /// Fails its checks, or is registered in a group no longer.
+    /// A group does not list it: it was never registered there, or was taken out by hand.
+    NotRegistered,
+    /// Fails its checks.
     Unhealthy,
     /// A group could not be heard.
     Unknown,
@@ -166,7 +189,7 @@ fn standing_in_one(targets: &[TargetHealth]) -> Standing {
         TargetState::Unused if target.reason == "Target.NotInUse" => Standing::NotInUse,
         TargetState::Unhealthy | TargetState::Unused | TargetState::Draining => Standing::Unhealthy,
     });
-    each.max().unwrap_or(Standing::Unhealthy)
+    each.max().unwrap_or(Standing::NotRegistered)
 }
 
 /// What is seen of one host in the cloud.
@@ -238,7 +261,7 @@ mod tests {
                 [seen(TargetState::Healthy, ""), seen(TargetState::Unused, "Target.NotInUse")],
                 Standing::NotInUse,
             ),
-            ([seen(TargetState::Healthy, ""), GroupView::Seen(BTreeMap::new())], Standing::Unhealthy),
+            ([seen(TargetState::Healthy, ""), GroupView::Seen(BTreeMap::new())], Standing::NotRegistered),
             ([seen(TargetState::Unhealthy, ""), GroupView::Gone], Standing::Unknown),
         ];
         for (views, expected) in cases {

@@ -14,7 +14,7 @@ use crate::domain::ids::Pool;
 use crate::domain::time::{Timestamp, after};
 use crate::entropy::Entropy;
 
-/// Jitter adds up to this share of the wait.
+/// Jitter adds up to this share of the wait, and never beyond the cap.
 const JITTER: f64 = 0.2;
 /// Past so many doublings every schedule here has reached its cap.
 const DOUBLINGS_MAX: u32 = 32;
@@ -35,7 +35,7 @@ pub fn nth_wait(n: u32, first: Duration, most: Duration, entropy: &dyn Entropy) 
     for _ in 0..n.clamp(1, DOUBLINGS_MAX) {
         wait = schedule.next_backoff().unwrap_or(most);
     }
-    wait.min(most).mul_f64(1.0 + JITTER * entropy.unit())
+    wait.mul_f64(1.0 + JITTER * entropy.unit()).min(most)
 }
 
 /// A pool that has just refused for capacity: it cools, longer with each refusal, and is then probed with one host.
@@ -73,7 +73,7 @@ mod tests {
             let wait = nth_wait(n, first, most, &entropy);
             let base = Duration::from_secs(base);
             assert!(
-                wait >= base && wait <= base.mul_f64(1.0 + JITTER),
+                wait >= base && wait <= base.mul_f64(1.0 + JITTER).min(most),
                 "wait {n} was {wait:?}, base {base:?}"
             );
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::config::fleet::FleetConfig;
 use crate::decide::{Plan, Snapshot, decide};
 use crate::domain::ids::OwnerName;
-use crate::domain::time::{after, since};
+use crate::domain::time::after;
 use crate::reconcile::observe::Lookout;
 use crate::reconcile::references::References;
 use crate::reconcile::sweep;
@@ -23,18 +23,17 @@ pub async fn preview(
 ) -> Result<(Snapshot, Plan), StoreError> {
     let lookout = Lookout::new(Arc::clone(&parts.cloud), Arc::clone(&parts.clock), owner.clone());
     let mut references = References::default();
-    let read_at = parts.clock.now();
     let mut seen = scene::read(parts, &lookout, fleet, &mut references).await?;
     if let Ok(world) = &seen.world {
         let orphans = sweep::orphans(world, &fleet.name, &seen.stored).len();
         seen.orphans = u32::try_from(orphans).unwrap_or(u32::MAX);
     }
     let policy = Arc::new(fleet.policy(seen.places.clone()));
-    let now = after(seen.stored.now, since(parts.clock.now(), read_at));
+    let now = after(seen.stored.now, parts.clock.elapsed().saturating_sub(seen.read_at));
     let first = scene::snapshot(parts, fleet, Arc::clone(&policy), &seen, now).await;
     let snapshot = if fleet.metrics.host_needed && first.current.hosts_asked > 0 {
         parts.clock.sleep(fleet.interval.min(std::time::Duration::from_secs(5))).await;
-        let now = after(seen.stored.now, since(parts.clock.now(), read_at));
+        let now = after(seen.stored.now, parts.clock.elapsed().saturating_sub(seen.read_at));
         scene::snapshot(parts, fleet, policy, &seen, now).await
     } else {
         first

@@ -11,8 +11,8 @@ use crate::config::fleet::FleetConfig;
 use crate::decide::policy::Place;
 use crate::domain::failure::CloudError;
 use crate::domain::ids::TargetGroupArn;
-use crate::domain::time::{Timestamp, since};
 use crate::provider::{CloudProvider, TargetGroup};
+use crate::store::{Store, StoreError};
 
 /// How long a group's attributes are believed.
 const GROUP_AGE: Duration = Duration::from_mins(5);
@@ -27,7 +27,8 @@ const UNKNOWN_PORT: u16 = 80;
 #[derive(Debug, Default)]
 pub struct References {
     places: Vec<Place>,
-    groups: BTreeMap<TargetGroupArn, (Timestamp, TargetGroup)>,
+    groups: BTreeMap<TargetGroupArn, (Duration, TargetGroup)>,
+    joined: Option<Vec<TargetGroupArn>>,
 }
 
 impl References {
@@ -53,6 +54,21 @@ impl References {
         Ok(self.places.clone())
     }
 
+    /// Looks up, once for each version of the configuration, which groups living hosts were ever registered with. A group
+    /// that has left the configuration still has them, and must let go of them before they end.
+    pub async fn refresh_joined(&mut self, store: &dyn Store, fleet: &FleetConfig) -> Result<(), StoreError> {
+        if self.joined.is_none() {
+            self.joined = Some(store.groups_joined(&fleet.name).await?);
+        }
+        Ok(())
+    }
+
+    /// The groups that living hosts were ever registered with, as far as they were looked up.
+    #[must_use]
+    pub fn joined(&self) -> &[TargetGroupArn] {
+        self.joined.as_deref().unwrap_or_default()
+    }
+
     /// Looks up the attributes of groups that are not known, or not any more. A group that does not answer keeps what
     /// was known of it: its absence is noticed where its targets are asked for.
     pub async fn refresh_groups(
@@ -62,8 +78,8 @@ impl References {
         groups: &[TargetGroupArn],
     ) {
         for arn in groups {
-            let now = clock.now();
-            if self.groups.get(arn).is_some_and(|(at, _)| since(now, *at) < GROUP_AGE) {
+            let now = clock.elapsed();
+            if self.groups.get(arn).is_some_and(|(at, _)| now.saturating_sub(*at) < GROUP_AGE) {
                 continue;
             }
             match cloud.target_group(arn).await {

@@ -38,6 +38,8 @@ pub struct Scene {
     pub orphans: u32,
     /// What could not be seen, a line each.
     pub faults: Vec<String>,
+    /// Our own time passed when the rows had been read: their `now` is carried forward from here.
+    pub read_at: Duration,
 }
 
 /// Looks at the cloud and reads the rows. Only a silent store fails it.
@@ -47,10 +49,12 @@ pub async fn read(
     config: &FleetConfig,
     references: &mut References,
 ) -> Result<Scene, StoreError> {
+    references.refresh_joined(&*parts.store, config).await?;
     let world = lookout.look(config.interval / 2).await;
     let stored = parts.store.fleet_load(&config.name, horizon(config), config.safety.budget_per).await?;
+    let read_at = parts.clock.elapsed();
     let cloud = &*parts.cloud;
-    let groups = groups_of_interest(config, &stored);
+    let groups = groups_of_interest(config, &stored, references.joined());
     references.refresh_groups(cloud, &*parts.clock, &groups.iter().cloned().collect::<Vec<_>>()).await;
     let groups = Groups::look(cloud, groups).await;
     let mut faults = Vec::new();
@@ -64,7 +68,7 @@ pub async fn read(
         GroupView::Gone => Some(format!("target group {arn}: it does not exist any more")),
         GroupView::Unknown(error) => Some(format!("target group {arn}: {error}")),
     }));
-    Ok(Scene { world, stored, groups, places, orphans: 0, faults })
+    Ok(Scene { world, stored, groups, places, orphans: 0, faults, read_at })
 }
 
 /// How far back observations are of use: the scale-in window and the longest rule, with room for slow ticks.
@@ -73,9 +77,13 @@ fn horizon(config: &FleetConfig) -> Duration {
     config.scale_in.window.max(config.interval * longest) * 2 + config.interval * 4
 }
 
-fn groups_of_interest(config: &FleetConfig, stored: &StoredFleet) -> BTreeSet<TargetGroupArn> {
+fn groups_of_interest(
+    config: &FleetConfig,
+    stored: &StoredFleet,
+    joined: &[TargetGroupArn],
+) -> BTreeSet<TargetGroupArn> {
     let drained = stored.hosts.iter().filter_map(|host| host.state.drain()).flat_map(|drain| &drain.groups);
-    config.balancer.target_groups.iter().chain(drained).cloned().collect()
+    config.balancer.target_groups.iter().chain(joined).chain(drained).cloned().collect()
 }
 
 /// Asks the hosts for their numbers and puts everything together for the decision.

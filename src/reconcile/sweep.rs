@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use crate::decide::policy::Mode;
 use crate::domain::host::{Host, HostState, Step};
 use crate::domain::ids::{FleetName, InstanceId, LaunchId};
 use crate::domain::tags;
@@ -132,7 +133,9 @@ pub async fn advance_hosts(
         let absent_for = note_absence(absences, &host.id, body, desk.now());
         let host = refresh_address(desk, host, world).await?;
         let standing = groups.standing(&desk.fleet.balancer.target_groups, &host.id);
-        let host = match step_of(&host, body, standing, absent_for) {
+        let step = step_of(&host, body, standing, absent_for)
+            .or_else(|| dry_step(desk.fleet.mode, &host, body, standing));
+        let host = match step {
             Some(step) => desk.advance(host, step).await?,
             None => host,
         };
@@ -144,6 +147,13 @@ pub async fn advance_hosts(
         }
     }
     Ok(kept)
+}
+
+/// In a dry run nobody registers a host, so an adopted one is in service as soon as its groups say so.
+fn dry_step(mode: Mode, host: &Host, body: Body, standing: Standing) -> Option<Step> {
+    let serving = body == Body::Alive(InstanceState::Running) && standing == Standing::Healthy;
+    let waits = matches!(host.state, HostState::Running { .. });
+    (mode == Mode::DryRun && waits && serving).then_some(Step::BecomeHealthy)
 }
 
 fn note_absence(absences: &mut Absences, host: &InstanceId, body: Body, now: Timestamp) -> Option<Duration> {
@@ -187,7 +197,16 @@ pub async fn adopt_orphans(desk: &Desk<'_>, orphans: &[&CloudInstance]) -> Resul
         }
         let launch = instance.tags.get(tags::LAUNCH).and_then(|id| id.parse().ok()).map(LaunchId);
         let host = host_of(instance, fleet, launch, desk.now());
-        desk.parts.store.host_adopt(desk.fence, &host).await?;
+        match desk.parts.store.host_adopt(desk.fence, &host).await {
+            Ok(()) => {}
+            // It has a row that says otherwise: another fleet's, or that of a host given up as lost. It stays in
+            // quarantine, counted and shown, and holds up nobody.
+            Err(StoreError::Conflict(why) | StoreError::Refused(why)) => {
+                tracing::warn!(%fleet, host = %host.id, why, "an instance with our tags cannot be adopted");
+                continue;
+            }
+            Err(error) => return Err(error),
+        }
         tracing::warn!(%fleet, host = %host.id, "adopted an instance with our tags and no row");
         adopted.push(host);
     }

@@ -40,8 +40,7 @@ pub(super) fn decided(config: &FleetConfig, snapshot: &Snapshot, plan: &Plan, co
     }
     let memory = &snapshot.memory;
     let safety = &snapshot.policy.safety;
-    let failing = memory.launch_failures >= safety.launch_failures_max
-        && memory.last_launch_failure.is_some_and(|at| since(snapshot.now, at) < safety.breaker_reset);
+    let failing = memory.breaker_is_open(safety, snapshot.now);
     gauge!("fleet_scaler_breaker_open", "fleet" => fleet()).set(f64::from(u8::from(failing)));
     for (direction, pause) in [("out", &memory.pause_out), ("in", &memory.pause_in)] {
         let holds = pause.as_ref().is_some_and(|pause| pause.holds(snapshot.now));

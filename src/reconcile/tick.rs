@@ -6,14 +6,12 @@ use std::time::Duration;
 
 use crate::config::fleet::FleetConfig;
 use crate::decide::policy::Mode;
-use crate::decide::snapshot::FleetMemory;
 use crate::decide::{Plan, Snapshot};
 use crate::domain::host::{Host, HostState};
 use crate::domain::ids::Epoch;
-use crate::domain::time::Timestamp;
 use crate::reconcile::calls::Caller;
 use crate::reconcile::commit;
-use crate::reconcile::desk::Desk;
+use crate::reconcile::desk::{Desk, LaunchGate};
 use crate::reconcile::drain::{self, Stubborn};
 use crate::reconcile::launch::{self, Board};
 use crate::reconcile::observe::Lookout;
@@ -21,7 +19,7 @@ use crate::reconcile::references::References;
 use crate::reconcile::scene::{self, Scene};
 use crate::reconcile::sweep::{self, Absences};
 use crate::reconcile::{Parts, telemetry};
-use crate::store::{Fence, LeaseAnswer, StoreError, TakenOver};
+use crate::store::{Fence, LeaseAnswer, StoreError, StoredFleet, TakenOver};
 
 /// One fleet's loop, as far as it lives in this process. Everything that matters is in the store; what is kept here may be
 /// lost at any moment and only makes a tick cheaper or kinder.
@@ -81,7 +79,6 @@ impl FleetRunner {
         let parts = self.parts.clone();
         let lookout = Arc::clone(&self.lookout);
         let Some(fence) = self.hold(&config).await? else { return Ok(Ticked::NotHeld) };
-        let read_at = parts.clock.now();
         let scene = scene::read(&parts, &lookout, &config, &mut self.references).await?;
         let desk = Desk {
             parts: &parts,
@@ -90,19 +87,35 @@ impl FleetRunner {
             owner: lookout.owner(),
             fleet: &config,
             policy: Arc::new(config.policy(scene.places.clone())),
-            pause_out: pause_holds(&scene.stored.memory, scene.stored.now),
-            clocks: (scene.stored.now, read_at),
+            launching: launch_gate(&config, &scene.stored),
+            clocks: (scene.stored.now, scene.read_at),
         };
+        desk.caller.renew().await?;
         let scene = sweep_scene(&desk, scene, &mut self.absences).await?;
         let policy = Arc::clone(&desk.policy);
         let snapshot = scene::snapshot(&parts, &config, policy, &scene, desk.now()).await;
         let plan = crate::decide::decide(&snapshot);
+        desk.caller.renew().await?;
         let committed = commit::commit(&desk, &scene, &snapshot, &plan).await?;
         telemetry::decided(&config, &snapshot, &plan, &committed);
         if let (Mode::Live, commit::Committed::Yes { .. }) = (config.mode, &committed) {
             self.act(&desk, scene, &snapshot, committed).await?;
         }
         Ok(Ticked::Done(Box::new(plan)))
+    }
+
+    /// Keeps the lease between two ticks that are further apart than it lasts.
+    pub async fn keep(&mut self) -> Result<(), StoreError> {
+        if self.fence.is_some() {
+            let config = Arc::clone(&self.config);
+            self.hold(&config).await?;
+        }
+        Ok(())
+    }
+
+    /// Notes that a tick was cut off in the middle: what it had sent is settled before the next one.
+    pub fn was_cut_off(&mut self) {
+        self.settled = None;
     }
 
     /// Gives the lease back, so that another replica need not wait for it to run out.
@@ -149,7 +162,7 @@ impl FleetRunner {
         for intent in launches {
             launch::launch_step(desk, intent, &mut board).await?;
         }
-        let hosts = drain::register_hosts(desk, board.hosts).await?;
+        let hosts = drain::register_hosts(desk, board.hosts, &scene.groups).await?;
         let hosts = drain::deregister_hosts(desk, hosts, &scene.groups, &self.references).await?;
         // A pause in the middle of a drain finishes the deregistration and holds the termination.
         let held = snapshot.memory.pause_in.as_ref().is_some_and(|pause| pause.holds(desk.now()));
@@ -161,8 +174,14 @@ impl FleetRunner {
     }
 }
 
-fn pause_holds(memory: &FleetMemory, now: Timestamp) -> bool {
-    memory.pause_out.as_ref().is_some_and(|pause| pause.holds(now))
+/// Whether fresh launch calls may be sent: not while a person paused them, nor while the breaker is open.
+fn launch_gate(config: &FleetConfig, stored: &StoredFleet) -> LaunchGate {
+    let gate = LaunchGate::default();
+    let paused = stored.memory.pause_out.as_ref().is_some_and(|pause| pause.holds(stored.now));
+    if paused || stored.memory.breaker_is_open(&config.safety, stored.now) {
+        gate.close();
+    }
+    gate
 }
 
 /// Writes down what was seen.

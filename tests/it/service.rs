@@ -3,6 +3,7 @@
 pub(crate) mod world;
 
 mod capacity;
+mod changes;
 mod drains;
 mod launches;
 mod outages;

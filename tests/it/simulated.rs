@@ -18,7 +18,7 @@ use fleet_scaler::clock::Clock;
 use fleet_scaler::domain::ids::{ClientToken, InstanceId, OwnerName, Pool, SubnetId, TargetGroupArn, Zone};
 use fleet_scaler::domain::launch::{LaunchTemplate, Market, RunRequest, TemplateRef};
 use fleet_scaler::domain::tags;
-use fleet_scaler::domain::time::{Timestamp, after};
+use fleet_scaler::domain::time::{Timestamp, after, since};
 use fleet_scaler::provider::simulated::model::faults::Fault;
 use fleet_scaler::provider::simulated::options::parts::Span;
 use fleet_scaler::provider::simulated::options::{CloudOptions, DEFAULT_TARGET_GROUP, DEFAULT_TEMPLATE};
@@ -46,6 +46,10 @@ impl ManualClock {
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
         *self.0.borrow()
+    }
+
+    fn elapsed(&self) -> Duration {
+        since(*self.0.borrow(), Timestamp::UNIX_EPOCH)
     }
 
     async fn sleep(&self, span: Duration) {

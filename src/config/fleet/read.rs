@@ -21,6 +21,9 @@ pub(super) const MONTH: Duration = Duration::from_hours(30 * 24);
 /// Most hosts of one fleet.
 pub(super) const MOST_HOSTS: u32 = 10_000;
 
+/// The store keeps the newest few thousand observations of a fleet; a longer window could never be full.
+const WINDOW_TICKS_MAX: u32 = 4_500;
+
 /// Reads the whole file. `stem` is the file's name without `.toml`; a description of the file has none.
 pub(in crate::config) fn read(file: &mut Section<'_, '_>, stem: Option<&str>) -> Option<FleetConfig> {
     let name = read_name(file, stem);
@@ -43,7 +46,8 @@ pub(in crate::config) fn read(file: &mut Section<'_, '_>, stem: Option<&str>) ->
     let targets = rules::read_targets(file, &catalog);
     file.refuse("schedule", "schedules are not supported yet: take the table out");
     let cooldown = file.table(key("cooldown", "How long after a change the next one waits."), read_cooldown);
-    let scale_in = file.table(key("scale_in", "How hosts are given back."), read_scale_in);
+    let scale_in =
+        file.table(key("scale_in", "How hosts are given back."), |section| read_scale_in(section, interval));
     let safety = file.table(key("safety", "What stops everything."), read_safety);
     metrics.host_needed = rules::use_host_signals(&rules, &targets, &catalog);
     Some(FleetConfig {
@@ -118,12 +122,22 @@ fn read_cooldown(section: &mut Section<'_, '_>) -> Cooldown {
     }
 }
 
-fn read_scale_in(section: &mut Section<'_, '_>) -> ScaleIn {
-    let window = section.or(
+fn read_scale_in(section: &mut Section<'_, '_>, interval: Duration) -> ScaleIn {
+    let window = section.setting(
         key("window", "Never below the highest size recommended within it."),
         &span(Duration::ZERO, DAY),
         5 * MINUTE,
     );
+    if let Some(start) = window.start
+        && window.value > interval * WINDOW_TICKS_MAX
+    {
+        let most = humantime::format_duration(interval * WINDOW_TICKS_MAX);
+        let message = format!(
+            "is more than {WINDOW_TICKS_MAX} intervals: make it at most {most}, or `interval` longer"
+        );
+        section.wrong(start, "window", &message);
+    }
+    let window = window.value;
     let order = section.or(
         key("order", "Which host goes first; \"zone-balance\" takes the oldest of the fullest zone."),
         &Choice(&[

@@ -49,6 +49,10 @@ impl Clock for ManualClock {
         *self.now.lock().unwrap()
     }
 
+    fn elapsed(&self) -> Duration {
+        *self.slept.borrow()
+    }
+
     async fn sleep(&self, span: Duration) {
         let mut slept = self.slept.subscribe();
         let until = *slept.borrow() + span;
