@@ -53,7 +53,9 @@ CREATE TABLE scaler.decision (
     size_wanted integer NOT NULL CHECK (size_wanted >= 0),
     reason text NOT NULL,
     signature text NOT NULL,
-    plan jsonb NOT NULL CHECK (jsonb_typeof(plan) = 'object')
+    plan jsonb NOT NULL CHECK (jsonb_typeof(plan) = 'object'),
+    starts_nothing boolean NOT NULL GENERATED ALWAYS AS (
+        plan -> 'launches' = '[]' AND plan -> 'drains' = '[]' AND plan -> 'cancelled_drains' = '[]') STORED
 );
 CREATE INDEX decision_by_fleet ON scaler.decision (fleet, at DESC);
 CREATE INDEX decision_by_time ON scaler.decision (at DESC);
@@ -69,6 +71,7 @@ COMMENT ON COLUMN scaler.decision.size_before IS 'Hosts that served or were on t
 COMMENT ON COLUMN scaler.decision.size_wanted IS 'The size wanted from then on.';
 COMMENT ON COLUMN scaler.decision.reason IS 'Why, in one sentence.';
 COMMENT ON COLUMN scaler.decision.signature IS 'What stays the same while the answer stays the same; equal quiet answers share a row.';
+COMMENT ON COLUMN scaler.decision.starts_nothing IS 'Whether it neither buys, nor sends away, nor takes back any host.';
 COMMENT ON COLUMN scaler.decision.plan IS 'Everything it said: inputs, recommendations, verdicts, launches, drains.';
 
 CREATE TABLE scaler.decision_run (

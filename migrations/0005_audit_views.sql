@@ -43,7 +43,9 @@ SELECT d.id AS decision_id, d.at, d.fleet, d.replica, d.epoch, d.action::text AS
        d.mode::text AS mode,
        CASE WHEN d.mode = 'dry_run' THEN 'dry_run'
             ELSE coalesce((SELECT p.outcome FROM scaler.decision_progress p WHERE p.decision_id = d.id),
-                          CASE WHEN d.action = 'hold' THEN 'quiet' ELSE 'done' END) END AS outcome,
+                          CASE WHEN d.action = 'hold' THEN 'quiet'
+                               WHEN d.starts_nothing AND d.size_wanted <> d.size_before THEN 'held'
+                               ELSE 'done' END) END AS outcome,
        coalesce(r.count, 1) AS count, coalesce(r.last_at, d.at) AS last_at,
        d.plan -> 'launches' AS launches, d.plan -> 'drains' AS drains, d.plan -> 'rules_fired' AS rules_fired
 FROM scaler.decision d LEFT JOIN scaler.decision_run r ON r.decision_id = d.id;
@@ -61,7 +63,7 @@ COMMENT ON COLUMN audit.decisions.inputs IS 'What it was made from: signals by n
 COMMENT ON COLUMN audit.decisions.recommendations IS 'What each rule and target would have liked the size to be: source, size, because.';
 COMMENT ON COLUMN audit.decisions.verdicts IS 'What each guard said, in order: guard, effect, because.';
 COMMENT ON COLUMN audit.decisions.mode IS 'live, or dry_run: only said, not done.';
-COMMENT ON COLUMN audit.decisions.outcome IS 'quiet (nothing to do), in_progress, done, partial, failed, dry_run.';
+COMMENT ON COLUMN audit.decisions.outcome IS 'quiet (nothing to do), in_progress, done, partial, failed, dry_run, or held: a change is wanted, and nothing could be started; a later decision does it.';
 COMMENT ON COLUMN audit.decisions.count IS 'How often the same quiet answer was given in this run.';
 COMMENT ON COLUMN audit.decisions.last_at IS 'When it was last given; at and last_at span the run.';
 COMMENT ON COLUMN audit.decisions.launches IS 'What was to be bought, by place.';
@@ -71,8 +73,9 @@ COMMENT ON COLUMN audit.decisions.rules_fired IS 'The rules whose action is part
 CREATE VIEW audit.scale_events AS
 SELECT d.id AS decision_id, d.at, d.fleet, d.action::text AS action, d.size_before, d.size_wanted AS size_after,
        d.reason AS cause,
-       CASE WHEN d.mode = 'dry_run' THEN 'dry_run' ELSE coalesce(p.outcome, 'done') END AS outcome,
-       CASE WHEN d.mode = 'dry_run' THEN NULL
+       CASE WHEN d.mode = 'dry_run' THEN 'dry_run'
+            ELSE coalesce(p.outcome, CASE WHEN d.starts_nothing THEN 'held' ELSE 'done' END) END AS outcome,
+       CASE WHEN d.mode = 'dry_run' OR (p.decision_id IS NULL AND d.starts_nothing) THEN NULL
             WHEN p.decision_id IS NULL THEN interval '0'
             WHEN p.completed_at IS NOT NULL THEN greatest(p.completed_at - d.at, interval '0') END AS duration,
        coalesce(p.hosts, 0) AS hosts, coalesce(p.achieved, 0) AS achieved
@@ -86,8 +89,8 @@ COMMENT ON COLUMN audit.scale_events.action IS 'scale_out, scale_in, repair, rep
 COMMENT ON COLUMN audit.scale_events.size_before IS 'Hosts that served or were on their way, before it.';
 COMMENT ON COLUMN audit.scale_events.size_after IS 'The size wanted from then on.';
 COMMENT ON COLUMN audit.scale_events.cause IS 'Why, in one sentence.';
-COMMENT ON COLUMN audit.scale_events.outcome IS 'in_progress; done: every host healthy or gone; partial; failed; dry_run: only said.';
-COMMENT ON COLUMN audit.scale_events.duration IS 'From the decision until its last host was healthy, gone or given up; null while in progress.';
+COMMENT ON COLUMN audit.scale_events.outcome IS 'in_progress; done: every host healthy or gone; partial; failed; dry_run: only said; held: nothing could be started, a later decision does it.';
+COMMENT ON COLUMN audit.scale_events.duration IS 'From the decision until its last host was healthy, gone or given up; null while in progress or held.';
 COMMENT ON COLUMN audit.scale_events.hosts IS 'Hosts it set out to buy or to take out.';
 COMMENT ON COLUMN audit.scale_events.achieved IS 'Of them, those that became healthy, or are gone.';
 

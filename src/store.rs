@@ -439,7 +439,7 @@ pub struct DecisionRow {
     pub epoch: Epoch,
     /// What was decided.
     pub plan: Plan,
-    /// How it went: `done`, `in_progress`, `partial`, `failed`, `dry_run`, or `quiet`.
+    /// How it went: `done`, `in_progress`, `partial`, `failed`, `dry_run`, `held` or `quiet`.
     pub outcome: String,
 }
 

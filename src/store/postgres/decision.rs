@@ -269,7 +269,9 @@ pub(super) async fn list(tx: &mut Tx, filter: &DecisionFilter) -> Result<Vec<Dec
                   d.replica, d.epoch, d.plan AS "plan: Json<Plan>",
                   CASE WHEN d.mode = 'dry_run' THEN 'dry_run'
                        ELSE coalesce((SELECT p.outcome FROM scaler.decision_progress p WHERE p.decision_id = d.id),
-                                     CASE WHEN d.action = 'hold' THEN 'quiet' ELSE 'done' END) END AS "outcome!"
+                                     CASE WHEN d.action = 'hold' THEN 'quiet'
+                                          WHEN d.starts_nothing AND d.size_wanted <> d.size_before THEN 'held'
+                                          ELSE 'done' END) END AS "outcome!"
            FROM scaler.decision d LEFT JOIN scaler.decision_run r ON r.decision_id = d.id
            WHERE ($1::text IS NULL OR d.fleet = $1)
              AND ($2::timestamptz IS NULL

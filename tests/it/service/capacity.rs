@@ -69,6 +69,12 @@ async fn without_room_anywhere_there_is_no_churn_and_recovery_comes_by_itself() 
     let calls = world.calls(Op::RunInstances).len();
     assert!((3..=18).contains(&calls), "{calls} launch calls in six seconds");
     assert_eq!(world.ever_launched(), 0);
+    let done: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM audit.scale_events WHERE outcome::text = 'done'")
+            .fetch_one(&world.pool)
+            .await
+            .unwrap();
+    assert_eq!(done, 0, "a change that bought nothing is not called done");
     world.cloud.clear_fault(dry).unwrap();
     turn_until(&mut runner, "two hosts healthy", || async { world.hosts_in("healthy").await == 2 }).await;
     assert_eq!(world.ever_launched(), 2);
