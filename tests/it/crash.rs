@@ -23,7 +23,7 @@ use crate::service::world::{FLEET, PATIENCE, World, fleet, quick_cloud};
 
 /// Stories told side by side: they mostly wait.
 const SIDE_BY_SIDE: usize = 12;
-/// A dead process's story may be told twice over, and a step that only a retry makes moves the count.
+/// Far fewer would mean that the story no longer goes through launch and drain.
 const STEPS_EXPECTED_MIN: usize = 30;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -74,7 +74,7 @@ async fn story(death: Option<(usize, Side)>) -> Vec<&'static str> {
     drop(process);
     assert_eq!(world.ever_launched(), 3, "bought more or fewer than was wanted, dying at {death:?}");
     assert_eq!(world.alive(), 2, "dying at {death:?}");
-    assert_eq!(world.terminations().len().min(1), 1);
+    assert!(!world.terminations().is_empty(), "nobody was let go, dying at {death:?}");
     world.check_promises().await;
     let open: i64 = sqlx::query_scalar("SELECT count(*) FROM scaler.launch WHERE state = 'open'")
         .fetch_one(&world.pool)
