@@ -4,7 +4,9 @@
 //! run out. Every method is one transaction: it happened or it did not. All times are the store's own clock.
 
 pub mod embedded;
+pub mod memory;
 pub mod postgres;
+mod shared;
 
 use std::time::Duration;
 

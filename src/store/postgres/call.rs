@@ -1,10 +1,10 @@
 //! The journal of mutating calls: a row before the call, exactly one outcome after it.
 
-use crate::domain::failure::{CloudError, FailureClass};
 use crate::domain::ids::{CallId, FleetName, TargetGroupArn, Zone};
-use crate::store::postgres::convert::{bounded, int, secs};
+use crate::store::postgres::convert::secs;
 use crate::store::postgres::lease;
 use crate::store::postgres::session::Tx;
+use crate::store::shared::{bounded, int, outcome_of};
 use crate::store::{CallAnswer, CloudCall, Fence, StoreError};
 
 pub(super) async fn begin(tx: &mut Tx, fence: &Fence, call: &CloudCall) -> Result<(), StoreError> {
@@ -38,25 +38,6 @@ pub(super) async fn begin(tx: &mut Tx, fence: &Fence, call: &CloudCall) -> Resul
     .execute(tx)
     .await?;
     Ok(())
-}
-
-/// What a failure is called where outcomes are counted.
-fn outcome_of(failure: Option<&CloudError>) -> &'static str {
-    match failure.map(|error| error.class) {
-        None => "ok",
-        Some(FailureClass::Throttled) => "throttled",
-        Some(FailureClass::Unknown) => "unknown",
-        Some(
-            FailureClass::Capacity
-            | FailureClass::Quota
-            | FailureClass::Denied
-            | FailureClass::Invalid
-            | FailureClass::NotFound
-            | FailureClass::TokenMismatch
-            | FailureClass::TokenSpent
-            | FailureClass::Protected,
-        ) => "refused",
-    }
 }
 
 /// The first outcome stands: whoever gives another one later is told so by nobody, because nothing follows from it.

@@ -9,11 +9,7 @@ use serde::de::{DeserializeOwned, IntoDeserializer as _};
 use serde_json::Value;
 
 use crate::store::StoreError;
-
-/// A count, as an `integer` column holds it.
-pub(super) fn int(count: u32) -> Result<i32, StoreError> {
-    i32::try_from(count).map_err(|_| StoreError::Refused(format!("{count} is more than a count can be")))
-}
+use crate::store::shared::bounded_span;
 
 /// A count, as it comes from an `integer` column whose CHECK keeps it from being negative.
 pub(super) fn nat(count: i32) -> Result<u32, StoreError> {
@@ -22,8 +18,7 @@ pub(super) fn nat(count: i32) -> Result<u32, StoreError> {
 
 /// A span, as `make_interval(secs => …)` takes it.
 pub(super) fn secs(span: Duration) -> f64 {
-    // A century: beyond it Postgres's own calendar is the limit, and nobody means it.
-    span.as_secs_f64().min(3.2e9)
+    bounded_span(span).as_secs_f64()
 }
 
 /// An enum, from the word that its column holds.
@@ -59,9 +54,4 @@ fn storable(value: &mut Value) {
         Value::Object(fields) => fields.values_mut().for_each(storable),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
-}
-
-/// At most so many characters of what somebody else wrote, and none that Postgres cannot store.
-pub(super) fn bounded(text: &str) -> String {
-    text.chars().filter(|&character| character != '\0').take(2_000).collect()
 }

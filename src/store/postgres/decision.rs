@@ -9,16 +9,11 @@ use crate::decide::signal::Observation;
 use crate::domain::host::Step;
 use crate::domain::ids::{DecisionId, Epoch, FleetName, ReplicaId};
 use crate::domain::time::Timestamp;
-use crate::store::postgres::convert::{bounded, int, json};
-use crate::store::postgres::fleet::WINDOW_MAX;
+use crate::store::postgres::convert::json;
 use crate::store::postgres::session::Tx;
 use crate::store::postgres::{fleet, host, launch, lease, operator};
+use crate::store::shared::{self, WINDOW_MAX, bounded, int};
 use crate::store::{DecisionCommit, DecisionFilter, DecisionRow, Fence, StoreError};
-
-/// Rows that a listing gives where nobody says how many.
-const LIST_DEFAULT: u32 = 100;
-/// Rows that a listing gives at most.
-const LIST_MAX: u32 = 10_000;
 
 pub(super) async fn commit(
     tx: &mut Tx,
@@ -30,8 +25,8 @@ pub(super) async fn commit(
         return Ok(at);
     }
     observe(tx, fence, &commit.plan.observation).await?;
-    let signature = format!("{:?} {}", commit.mode, commit.plan.signature());
-    if is_quiet(commit) && repeat(tx, fence, commit.id, &signature, now).await? {
+    let signature = shared::signature(commit);
+    if shared::is_quiet(commit) && repeat(tx, fence, commit.id, &signature, now).await? {
         return Ok(now);
     }
     check_ceiling(tx, fence, commit).await?;
@@ -91,36 +86,17 @@ async fn committed_before(
     .await?)
 }
 
-/// Appends to the window. A value that is no number is left out, which means the same as unknown: stored, it would come
-/// back as null and make the row unreadable.
+/// Appends to the window.
 async fn observe(tx: &mut Tx, fence: &Fence, observation: &Observation) -> Result<(), StoreError> {
     sqlx::query!(
         "INSERT INTO scaler.observation (fleet, at, doc) VALUES ($1, $2, $3) ON CONFLICT (fleet, at) DO NOTHING",
         fence.fleet.as_str(),
         observation.at,
-        json(&finite(observation.clone()))?,
+        json(&shared::finite(observation.clone()))?,
     )
     .execute(tx)
     .await?;
     Ok(())
-}
-
-fn finite(mut observation: Observation) -> Observation {
-    observation
-        .values
-        .retain(|_, value| value.heard.is_finite() && value.if_idle.is_finite() && value.if_busy.is_finite());
-    observation
-}
-
-/// Whether it says only that nothing is done. A dry run never does anything, and would otherwise repeat itself in a row
-/// of its own at every tick.
-fn is_quiet(commit: &DecisionCommit) -> bool {
-    let plan = &commit.plan;
-    (plan.action == Action::Hold || commit.mode == Mode::DryRun)
-        && commit.launches.is_empty()
-        && commit.hosts.is_empty()
-        && plan.answered.is_empty()
-        && (plan.rules_fired.is_empty() || commit.mode == Mode::DryRun)
 }
 
 /// Counts a quiet answer with the fleet's last decision, where that was the same; `false`: it was not. After a quarter
@@ -151,23 +127,13 @@ async fn repeat(
     Ok(counted.rows_affected() == 1)
 }
 
-/// The ceiling is one on machines: a host that drains still runs and still counts, until its termination was sent.
 async fn check_ceiling(tx: &mut Tx, fence: &Fence, commit: &DecisionCommit) -> Result<(), StoreError> {
-    let new: i64 = commit.launches.iter().map(|launch| i64::from(launch.count)).sum();
-    if new == 0 {
+    if shared::bought(commit) == 0 {
         return Ok(());
     }
     let live = host::live_count(tx, &fence.fleet).await?;
     let reserved = launch::reserved(tx, &fence.fleet).await?;
-    let (orphans, max) = (i64::from(commit.orphans), i64::from(commit.max));
-    if live + reserved + orphans + new <= max {
-        return Ok(());
-    }
-    Err(StoreError::Conflict(format!(
-        "fleet {} may not launch {new}: {live} live, {reserved} reserved and {orphans} unowned leave no room for them \
-         under its max of {max}",
-        fence.fleet
-    )))
+    shared::ceiling(&fence.fleet, commit, live, reserved)
 }
 
 async fn insert(
@@ -182,7 +148,7 @@ async fn insert(
         Mode::DryRun => "dry_run",
     };
     let mut plan = commit.plan.clone();
-    plan.observation = finite(plan.observation);
+    plan.observation = shared::finite(plan.observation);
     sqlx::query!(
         "INSERT INTO scaler.decision (id, fleet, at, replica, epoch, mode, action, size_before, size_wanted, reason,
              signature, plan)
@@ -208,10 +174,6 @@ async fn insert(
 
 /// Sets the size wanted, and starts the cooldowns where the size changed for the load's or a person's sake.
 async fn remember(tx: &mut Tx, fence: &Fence, plan: &Plan, now: Timestamp) -> Result<(), StoreError> {
-    let cools = match plan.action {
-        Action::ScaleOut | Action::ScaleIn | Action::Manual => true,
-        Action::Hold | Action::Repair | Action::Replace => false,
-    };
     sqlx::query!(
         "UPDATE scaler.fleet_state SET
              desired = $2,
@@ -223,7 +185,7 @@ async fn remember(tx: &mut Tx, fence: &Fence, plan: &Plan, now: Timestamp) -> Re
         fence.fleet.as_str(),
         int(plan.size_wanted)?,
         int(plan.size_before)?,
-        cools,
+        shared::cools(plan.action),
         now,
         &plan.rules_fired,
     )
@@ -240,7 +202,7 @@ async fn prune(tx: &mut Tx, fence: &Fence) -> Result<(), StoreError> {
              (SELECT at FROM scaler.observation WHERE fleet = $1 ORDER BY at DESC OFFSET $2 LIMIT 1))
          AND EXISTS (SELECT FROM scaler.observation WHERE fleet = $1 OFFSET $2)",
         fence.fleet.as_str(),
-        WINDOW_MAX,
+        i64::from(WINDOW_MAX),
     )
     .execute(tx)
     .await?;
@@ -262,7 +224,6 @@ struct ListRow {
 
 /// Newest first. A run counts as late as its last repetition; none is longer than a quarter of an hour.
 pub(super) async fn list(tx: &mut Tx, filter: &DecisionFilter) -> Result<Vec<DecisionRow>, StoreError> {
-    let limit = if filter.limit == 0 { LIST_DEFAULT } else { filter.limit.min(LIST_MAX) };
     let rows = sqlx::query_as!(
         ListRow,
         r#"SELECT d.id, d.at, coalesce(r.last_at, d.at) AS "last_at!", coalesce(r.count, 1) AS "count!", d.fleet,
@@ -281,7 +242,7 @@ pub(super) async fn list(tx: &mut Tx, filter: &DecisionFilter) -> Result<Vec<Dec
         filter.fleet.as_ref().map(FleetName::as_str),
         filter.since,
         filter.action.map(Action::as_str),
-        i64::from(limit),
+        i64::from(shared::list_limit(filter.limit)),
     )
     .fetch_all(tx)
     .await?;

@@ -12,11 +12,8 @@ use crate::domain::time::Timestamp;
 use crate::store::postgres::convert::{nat, secs};
 use crate::store::postgres::session::Tx;
 use crate::store::postgres::{host, launch, operator};
+use crate::store::shared::WINDOW_MAX;
 use crate::store::{Lease, StoreError, StoredFleet};
-
-/// Observations that a fleet keeps at least, and a load gives at most: a window may look at 1000 ticks, and each of them
-/// is a kilobyte or so.
-pub(super) const WINDOW_MAX: i64 = 5_000;
 
 pub(super) async fn now(tx: &mut Tx) -> Result<Timestamp, StoreError> {
     Ok(sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "now!""#).fetch_one(tx).await?)
@@ -140,7 +137,7 @@ async fn window(tx: &mut Tx, fleet: &FleetName, horizon: Duration) -> Result<Vec
          WHERE fleet = $1 AND at > clock_timestamp() - make_interval(secs => $2) ORDER BY at DESC LIMIT $3",
         fleet.as_str(),
         secs(horizon),
-        WINDOW_MAX,
+        i64::from(WINDOW_MAX),
     )
     .fetch_all(tx)
     .await?;

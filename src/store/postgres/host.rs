@@ -8,9 +8,10 @@ use crate::domain::ids::{
 };
 use crate::domain::time::Timestamp;
 use crate::store::postgres::audit::{self, Event};
-use crate::store::postgres::convert::{address, int, ip, json, nat, word};
+use crate::store::postgres::convert::{address, ip, json, nat, word};
 use crate::store::postgres::session::Tx;
 use crate::store::postgres::{fleet, lease};
+use crate::store::shared::int;
 use crate::store::{Fence, HostChange, Orphan, OrphanSightings, StoreError};
 
 /// A host with its drain, as the queries below give it.

@@ -17,9 +17,10 @@ use crate::domain::launch::{
 };
 use crate::domain::time::Timestamp;
 use crate::store::postgres::audit::{self, Event};
-use crate::store::postgres::convert::{int, json, nat, secs, word};
+use crate::store::postgres::convert::{json, nat, secs, word};
 use crate::store::postgres::session::Tx;
 use crate::store::postgres::{fleet, host, lease};
+use crate::store::shared::int;
 use crate::store::{Fence, PoolChange, Resolution, StoreError};
 
 /// An open launch with its unresolved attempt.

@@ -6,9 +6,10 @@ use crate::decide::plan::{Answer, Granted};
 use crate::decide::snapshot::{Ask, OperatorRequest};
 use crate::domain::ids::{DecisionId, FleetName, InstanceId, OperatorActionId};
 use crate::domain::time::{Timestamp, after};
-use crate::store::postgres::convert::{bounded, int, nat};
+use crate::store::postgres::convert::nat;
 use crate::store::postgres::lease;
 use crate::store::postgres::session::Tx;
+use crate::store::shared::{bounded, int};
 use crate::store::{Direction, Fence, OperatorAction, OperatorActionKind, StoreError};
 
 /// The columns in which the kinds of action differ.

@@ -1,0 +1,115 @@
+//! What every store judges alike. A rule that is written twice is two rules before long, so what needs no database to be
+//! said stands here, and both stores ask it.
+
+use std::time::Duration;
+
+use crate::decide::plan::Action;
+use crate::decide::policy::Mode;
+use crate::decide::signal::Observation;
+use crate::domain::failure::{CloudError, FailureClass};
+use crate::domain::ids::FleetName;
+use crate::store::{DecisionCommit, StoreError};
+
+/// Observations that a fleet keeps at least, and a load gives at most: a window may look at 1000 ticks, and each of them
+/// is a kilobyte or so.
+pub(super) const WINDOW_MAX: u32 = 5_000;
+const SPAN_MAX: Duration = Duration::from_secs(3_200_000_000);
+/// Rows that a listing of decisions gives where nobody says how many.
+const LIST_DEFAULT: u32 = 100;
+/// Rows that a listing of decisions gives at most.
+const LIST_MAX: u32 = 10_000;
+
+/// How many rows a listing of decisions gives.
+pub(super) fn list_limit(asked: u32) -> u32 {
+    if asked == 0 { LIST_DEFAULT } else { asked.min(LIST_MAX) }
+}
+
+/// A count as rows keep it: a column holds 31 bits, and nobody means more.
+pub(super) fn int(count: u32) -> Result<i32, StoreError> {
+    i32::try_from(count).map_err(|_| StoreError::Refused(format!("{count} is more than a count can be")))
+}
+
+/// A span as a database's calendar can add it: nobody means more than a century.
+pub(super) fn bounded_span(span: Duration) -> Duration {
+    span.min(SPAN_MAX)
+}
+
+/// At most so many characters of what somebody else wrote, and none that Postgres cannot store.
+pub(super) fn bounded(text: &str) -> String {
+    text.chars().filter(|&character| character != '\0').take(2_000).collect()
+}
+
+/// An observation as the window keeps it. A value that is no number is left out, which means the same as unknown: stored
+/// as JSON, it would come back as null and make the row unreadable.
+pub(super) fn finite(mut observation: Observation) -> Observation {
+    observation
+        .values
+        .retain(|_, value| value.heard.is_finite() && value.if_idle.is_finite() && value.if_busy.is_finite());
+    observation
+}
+
+/// Whether it says only that nothing is done. A dry run never does anything, and would otherwise repeat itself in a row
+/// of its own at every tick.
+pub(super) fn is_quiet(commit: &DecisionCommit) -> bool {
+    let plan = &commit.plan;
+    (plan.action == Action::Hold || commit.mode == Mode::DryRun)
+        && commit.launches.is_empty()
+        && commit.hosts.is_empty()
+        && plan.answered.is_empty()
+        && (plan.rules_fired.is_empty() || commit.mode == Mode::DryRun)
+}
+
+/// What makes two quiet decisions the same.
+pub(super) fn signature(commit: &DecisionCommit) -> String {
+    format!("{:?} {}", commit.mode, commit.plan.signature())
+}
+
+/// Whether a change of size starts the cooldowns: one for the load's or a person's sake does.
+pub(super) fn cools(action: Action) -> bool {
+    match action {
+        Action::ScaleOut | Action::ScaleIn | Action::Manual => true,
+        Action::Hold | Action::Repair | Action::Replace => false,
+    }
+}
+
+/// Hosts that a commit would buy.
+pub(super) fn bought(commit: &DecisionCommit) -> i64 {
+    commit.launches.iter().map(|launch| i64::from(launch.count)).sum()
+}
+
+/// The ceiling is one on machines: a host that drains still runs and still counts, until its termination was sent.
+pub(super) fn ceiling(
+    fleet: &FleetName,
+    commit: &DecisionCommit,
+    live: i64,
+    reserved: i64,
+) -> Result<(), StoreError> {
+    let new = bought(commit);
+    let (orphans, max) = (i64::from(commit.orphans), i64::from(commit.max));
+    if new == 0 || live + reserved + orphans + new <= max {
+        return Ok(());
+    }
+    Err(StoreError::Conflict(format!(
+        "fleet {fleet} may not launch {new}: {live} live, {reserved} reserved and {orphans} unowned leave no room for \
+         them under its max of {max}"
+    )))
+}
+
+/// What a call came to, where outcomes are counted.
+pub(super) fn outcome_of(failure: Option<&CloudError>) -> &'static str {
+    match failure.map(|error| error.class) {
+        None => "ok",
+        Some(FailureClass::Throttled) => "throttled",
+        Some(FailureClass::Unknown) => "unknown",
+        Some(
+            FailureClass::Capacity
+            | FailureClass::Quota
+            | FailureClass::Denied
+            | FailureClass::Invalid
+            | FailureClass::NotFound
+            | FailureClass::TokenMismatch
+            | FailureClass::TokenSpent
+            | FailureClass::Protected,
+        ) => "refused",
+    }
+}
