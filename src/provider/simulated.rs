@@ -31,7 +31,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::clock::Clock;
 use crate::config::service::SimulatedConfig;
-use crate::provider::simulated::call::Shared;
+use crate::provider::simulated::call::{Shared, Turn};
 use crate::provider::simulated::connection::CutListener;
 use crate::provider::simulated::model::Model;
 use crate::provider::simulated::model::api::ApiError;
@@ -90,7 +90,7 @@ impl SimulatedCloud {
         let stop = stop.child_token();
         let (listen, host_port) = (options.listen, options.host_port);
         let now = clock.now();
-        let shared = Arc::new(Shared::new(Model::new(options, &load, now), clock, stop.clone()));
+        let shared = Arc::new(Shared::new(Model::new(options, &load, now), clock, stop.clone(), Turn::Own));
         let mut tasks = JoinSet::new();
         let addr = match listen {
             None => None,
@@ -107,6 +107,14 @@ impl SimulatedCloud {
         };
         tasks.spawn(pages::serve(host_port, Arc::clone(&shared), stop.clone()));
         Ok(CloudHandle { addr, cloud: Arc::new(Self { shared }), tasks, _stop: stop.drop_guard() })
+    }
+
+    /// A cloud with the trait's door only: no pages, no front, no task and no runtime. Every call is worked on in its
+    /// caller's turn, so that whoever polls the callers, one at a time, decides everything that happens.
+    pub fn stepped(options: CloudOptions, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
+        let load = options.load.resolve()?;
+        let model = Model::new(options, &load, clock.now());
+        Ok(Self { shared: Arc::new(Shared::new(model, clock, CancellationToken::new(), Turn::Callers)) })
     }
 
     /// Looks at the model, or changes it, as it is now.

@@ -20,11 +20,22 @@ use crate::provider::simulated::model::journal::{CallOutcome, CallRecord, Door, 
 /// Calls that may be on their way at once, held ones among them.
 const MAX_IN_FLIGHT: usize = 4096;
 
+/// Whose turn a call is worked on in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// A task of its own, as a real service: a caller that goes away changes nothing.
+    Own,
+    /// The caller's, which needs no runtime and has no order of its own: whoever polls decides what happens when. A
+    /// caller that goes away in the middle of a delay takes its call with it.
+    Callers,
+}
+
 /// What both doors and the pages have in common.
 pub(crate) struct Shared {
     model: Mutex<Model>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) stop: CancellationToken,
+    turn: Turn,
     in_flight: Semaphore,
     /// Rises whenever a fault may have been cleared.
     faults_changed: watch::Sender<u64>,
@@ -81,11 +92,12 @@ struct Passing {
 }
 
 impl Shared {
-    pub(crate) fn new(model: Model, clock: Arc<dyn Clock>, stop: CancellationToken) -> Self {
+    pub(crate) fn new(model: Model, clock: Arc<dyn Clock>, stop: CancellationToken, turn: Turn) -> Self {
         Self {
             model: Mutex::new(model),
             clock,
             stop,
+            turn,
             in_flight: Semaphore::new(MAX_IN_FLIGHT),
             faults_changed: watch::Sender::new(0),
         }
@@ -110,6 +122,9 @@ impl Shared {
         call: Call,
         work: impl FnOnce(&mut Model, &str) -> Result<T, ApiError> + Send + 'static,
     ) -> Answer<T> {
+        if self.turn == Turn::Callers {
+            return self.pass(call, work).await;
+        }
         let shared = Arc::clone(self);
         let passing = tokio::spawn(async move {
             tokio::select! {
