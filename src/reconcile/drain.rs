@@ -208,15 +208,18 @@ fn targets_of(
     }
 }
 
-/// Whether a host's way out has come to its last step.
+/// Whether a host's way out has come to its last step. `groups` were asked at `looked_at` or later: what they said before
+/// they were told to let go is about something else. A target in a zone that the balancer does not use, say, is `unused`
+/// all the time, and begins to drain only when it is deregistered.
 #[must_use]
-pub fn is_due(host: &Host, groups: &Groups, now: Timestamp) -> bool {
+pub fn is_due(host: &Host, groups: &Groups, looked_at: Timestamp, now: Timestamp) -> bool {
     match &host.state {
-        HostState::Deregistered { drain, deadline, .. } => {
+        HostState::Deregistered { drain, deadline, since } => {
             // A host that never served has nothing to finish. One that was adopted, or is healthy in one group and not in
             // another, may have served without ever being healthy here: then a group says so.
             let never_served = host.healthy_at.is_none() && !groups.in_use(&drain.groups, &host.id);
-            never_served || now >= *deadline || groups.all_let_go(&drain.groups, &host.id)
+            let let_go = || *since <= looked_at && groups.all_let_go(&drain.groups, &host.id);
+            never_served || now >= *deadline || let_go()
         }
         // Asked for, and it still runs: the call may have been lost. Repeating it is harmless.
         HostState::Terminating { since, .. } => now >= after(*since, TERMINATE_AGAIN),
@@ -242,7 +245,7 @@ pub async fn terminate_hosts(
     let now = desk.now();
     let due: Vec<&Host> = hosts
         .iter()
-        .filter(|host| is_due(host, groups, now) && is_ours(host, world))
+        .filter(|host| is_due(host, groups, desk.clocks.0, now) && is_ours(host, world))
         .filter(|host| stubborn.get(&host.id).is_none_or(|(_, not_before)| now >= *not_before))
         .collect();
     let (alone, together): (Vec<_>, Vec<_>) =
@@ -328,22 +331,37 @@ mod tests {
         let start = Timestamp::UNIX_EPOCH;
         let host = deregistered(Some(start));
         let deadline = after(start, Duration::from_mins(6));
-        assert!(!is_due(&host, &group_says(TargetState::Draining), start));
-        assert!(is_due(&host, &group_says(TargetState::Unused), start));
-        assert!(is_due(&host, &group_says(TargetState::Draining), deadline));
-        assert!(!is_due(&host, &Groups([(TargetGroupArn::new("g"), GroupView::Gone)].into()), start));
-        assert!(!is_due(&host, &Groups::default(), start));
+        assert!(!is_due(&host, &group_says(TargetState::Draining), start, start));
+        assert!(is_due(&host, &group_says(TargetState::Unused), start, start));
+        assert!(is_due(&host, &group_says(TargetState::Draining), start, deadline));
+        assert!(!is_due(&host, &Groups([(TargetGroupArn::new("g"), GroupView::Gone)].into()), start, start));
+        assert!(!is_due(&host, &Groups::default(), start, start));
+    }
+
+    #[test]
+    fn what_a_group_said_before_it_was_told_is_no_evidence() {
+        let before = Timestamp::UNIX_EPOCH;
+        let told = after(before, Duration::from_secs(1));
+        let mut host = deregistered(Some(before));
+        if let HostState::Deregistered { since, .. } = &mut host.state {
+            *since = told;
+        }
+        assert!(!is_due(&host, &group_says(TargetState::Unused), before, told));
+        assert!(is_due(&host, &group_says(TargetState::Unused), told, told));
     }
 
     #[test]
     fn a_host_that_never_served_does_not_wait() {
         let host = deregistered(None);
         for state in [TargetState::Initial, TargetState::Unhealthy, TargetState::Unused] {
-            assert!(is_due(&host, &group_says(state), Timestamp::UNIX_EPOCH), "{state:?}");
+            assert!(
+                is_due(&host, &group_says(state), Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH),
+                "{state:?}"
+            );
         }
         for state in [TargetState::Healthy, TargetState::Draining] {
             assert!(
-                !is_due(&host, &group_says(state), Timestamp::UNIX_EPOCH),
+                !is_due(&host, &group_says(state), Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH),
                 "{state:?}: a group sends it traffic"
             );
         }
