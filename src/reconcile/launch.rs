@@ -298,8 +298,9 @@ async fn resolve(
     Ok(())
 }
 
-/// Gives back what intents reserve and nobody wants any more: only those with no attempt open, newest first, and only as
-/// long as what stays still reaches the size wanted.
+/// Gives back what intents reserve and nobody wants any more: newest first, only as long as what stays still reaches the
+/// size wanted, and never one whose outcome is in doubt. An attempt that the cloud has only put off (a throttle, a quota)
+/// has bought nothing: it is called off, or it would buy above a `max` that was lowered meanwhile.
 pub async fn abandon_unwanted(
     desk: &Desk<'_>,
     launches: Vec<Launch>,
@@ -310,8 +311,10 @@ pub async fn abandon_unwanted(
     let mut excess = (capacity + reserved).saturating_sub(desired);
     let mut kept = Vec::with_capacity(launches.len());
     for launch in launches.into_iter().rev() {
-        if launch.open_attempt().is_none() && launch.missing() > 0 && launch.missing() <= excess {
+        let certain = launch.open_attempt().is_none_or(has_bought_nothing);
+        if certain && launch.missing() > 0 && launch.missing() <= excess {
             excess -= launch.missing();
+            call_off(desk, &launch).await?;
             desk.parts.store.launch_abandon(desk.fence, launch.id, AbandonReason::NotWanted).await?;
             tracing::info!(fleet = %launch.fleet, launch = %launch.id, "the intent is given up: no longer wanted");
         } else {
@@ -320,4 +323,34 @@ pub async fn abandon_unwanted(
     }
     kept.reverse();
     Ok(kept)
+}
+
+/// Whether every call of an attempt was answered, and none of them did anything.
+fn has_bought_nothing(attempt: &Attempt) -> bool {
+    match &attempt.state {
+        AttemptState::Open { last_failure, .. } => {
+            matches!(last_failure, None | Some(FailureClass::Throttled | FailureClass::Quota))
+        }
+        AttemptState::Resolved { .. } => false,
+    }
+}
+
+/// Settles the attempt of an intent that is given up. Nothing was bought by it, and nothing was learned of its pool.
+async fn call_off(desk: &Desk<'_>, launch: &Launch) -> Result<(), StoreError> {
+    let Some(attempt) = launch.open_attempt() else { return Ok(()) };
+    let class = match &attempt.state {
+        AttemptState::Open { last_failure: Some(class), .. } => *class,
+        AttemptState::Open { last_failure: None, .. } | AttemptState::Resolved { .. } => {
+            FailureClass::Throttled
+        }
+    };
+    let error = CloudError::new(class, "CalledOff", "not sent again: the hosts are no longer wanted");
+    let resolution = Resolution {
+        attempt: attempt.id,
+        launch: launch.id,
+        outcome: AttemptOutcome::Refused { error },
+        hosts: Vec::new(),
+        pool: PoolChange::Unchanged,
+    };
+    desk.parts.store.attempt_resolve(desk.fence, &resolution).await
 }

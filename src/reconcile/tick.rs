@@ -73,8 +73,17 @@ impl FleetRunner {
         self.references = References::default();
     }
 
-    /// One tick. An error leaves everything as the rows say; the next tick starts from them.
+    /// One tick. An error leaves everything as the rows say; the next tick starts from them, and first gives the outcome
+    /// `unknown` to what this one has sent and could not write down.
     pub async fn tick(&mut self) -> Result<Ticked, StoreError> {
+        let ticked = self.turn().await;
+        if ticked.is_err() {
+            self.was_cut_off();
+        }
+        ticked
+    }
+
+    async fn turn(&mut self) -> Result<Ticked, StoreError> {
         let config = Arc::clone(&self.config);
         let parts = self.parts.clone();
         let lookout = Arc::clone(&self.lookout);
