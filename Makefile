@@ -1,7 +1,7 @@
 # The commands of the project. `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check sqlx
+.PHONY: help demo test check simulate sqlx
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,6 +14,9 @@ test: ## Everything that must hold: format, lints, documentation, tests, scripts
 
 check: ## The quick part of it: format and lints, without the AWS SDK
 	@scripts/check.sh
+
+simulate: ## Simulated days: SEED=7 replays one, SEEDS=10000 runs many, BUG=name (or list) plants a bug
+	@scripts/simulate.sh
 
 sqlx: ## Make the offline data of the SQL queries anew
 	@scripts/sqlx-prepare.sh
