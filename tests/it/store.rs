@@ -1,4 +1,7 @@
-//! The memory, on a real Postgres: what it promises, what it refuses, and what people can read of it.
+//! The memory: what it promises and what it refuses, on a real Postgres and in memory alike; and, of the one in Postgres,
+//! what its schema refuses and what people can read of it.
+//!
+//! Cases that speak the contract only run once on each store, as `…::memory::…` and `…::postgres::…`.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says so by panicking")]
 
 mod calls;
@@ -13,3 +16,4 @@ mod lease;
 mod operators;
 mod outage;
 mod schema;
+mod subject;

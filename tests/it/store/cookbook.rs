@@ -6,9 +6,7 @@ use fleet_scaler::decide::plan::Action;
 use fleet_scaler::domain::failure::{CloudError, FailureClass};
 use fleet_scaler::domain::host::{DrainReason, Step};
 use fleet_scaler::domain::time::after;
-use fleet_scaler::store::{
-    CallAnswer, ConfigChange, ConfigOutcome, Direction, OperatorActionKind, Store as _,
-};
+use fleet_scaler::store::{CallAnswer, ConfigChange, ConfigOutcome, Direction, OperatorActionKind};
 use sqlx::{Connection as _, PgConnection, Row as _};
 
 use super::fixture::{HOUR, World, decision, run_instances, terminate};
@@ -73,7 +71,7 @@ async fn every_recipe_runs_as_the_auditor_and_finds_something() {
     let recipes = recipes();
     assert!(recipes.len() >= 10, "only {} recipes", recipes.len());
     let world = day().await;
-    let mut auditor = PgConnection::connect(world.db.superuser_url().reveal()).await.unwrap();
+    let mut auditor = PgConnection::connect(world.db().superuser_url().reveal()).await.unwrap();
     sqlx::raw_sql("SET SESSION AUTHORIZATION fleet_auditor; SET TimeZone = 'UTC'")
         .execute(&mut auditor)
         .await

@@ -10,13 +10,31 @@ use fleet_scaler::domain::host::{DrainReason, Step};
 use fleet_scaler::domain::ids::{DecisionId, FleetName};
 use fleet_scaler::domain::launch::Launch;
 use fleet_scaler::domain::time::{after, before};
-use fleet_scaler::store::{DecisionFilter, OperatorActionKind, Store as _, StoreError};
+use fleet_scaler::store::{DecisionFilter, OperatorActionKind, StoreError};
 
 use super::fixture::{GROUP, HOUR, World, begin_drain, decision, fresh, launch, take};
+use super::subject::on_both_stores;
 
-#[tokio::test]
-async fn a_decision_is_stored_whole_and_found_again() {
-    let world = World::new().await;
+on_both_stores![
+    a_decision_is_stored_whole_and_found_again,
+    the_same_commit_again_changes_nothing_and_gives_the_same_time,
+    a_commit_that_is_refused_leaves_nothing_behind,
+    the_ceiling_counts_live_reserved_orphans_and_new,
+    a_draining_host_counts_under_the_ceiling_until_its_termination_was_sent,
+    drains_commit_even_above_the_ceiling,
+    writers_that_race_never_pass_the_ceiling_together,
+    a_run_of_the_same_quiet_answer_is_one_row_with_a_count,
+    an_answer_under_a_new_epoch_is_a_row_of_its_own,
+    cooldowns_run_from_commits_that_changed_the_size_and_survive_a_restart,
+    rules_remember_when_each_last_fired,
+    a_dry_run_says_and_remembers_nothing,
+    a_decision_answers_the_requests_it_names,
+    a_value_that_is_no_number_is_unknown_and_never_spoils_the_window,
+    decisions_are_listed_newest_first_and_filtered,
+    an_intent_must_be_its_decisions_own,
+];
+
+async fn a_decision_is_stored_whole_and_found_again(world: World) {
     let (commit, launch) = world.scale_out(3).await;
     let stored = world.load().await;
     assert_eq!(stored.launches, vec![with_attempt_counted(launch)]);
@@ -39,9 +57,7 @@ fn with_attempt_counted(mut launch: Launch) -> Launch {
     launch
 }
 
-#[tokio::test]
-async fn the_same_commit_again_changes_nothing_and_gives_the_same_time() {
-    let world = World::new().await;
+async fn the_same_commit_again_changes_nothing_and_gives_the_same_time(world: World) {
     let now = world.now().await;
     let mut commit = decision(Action::ScaleOut, 0, 2, now);
     commit.launches = vec![launch(&world.fence, commit.id, 2, now)];
@@ -51,9 +67,7 @@ async fn the_same_commit_again_changes_nothing_and_gives_the_same_time() {
     assert_eq!(world.store.decisions(&DecisionFilter::default()).await.unwrap().len(), 1);
 }
 
-#[tokio::test]
-async fn a_commit_that_is_refused_leaves_nothing_behind() {
-    let world = World::new().await;
+async fn a_commit_that_is_refused_leaves_nothing_behind(world: World) {
     let host = world.healthy_host("a").await;
     let before = world.load().await;
     let now = world.now().await;
@@ -67,9 +81,7 @@ async fn a_commit_that_is_refused_leaves_nothing_behind() {
     assert_eq!((after.launches, after.hosts, after.window), (before.launches, before.hosts, before.window));
 }
 
-#[tokio::test]
-async fn the_ceiling_counts_live_reserved_orphans_and_new() {
-    let world = World::new().await;
+async fn the_ceiling_counts_live_reserved_orphans_and_new(world: World) {
     world.healthy_host("a").await;
     world.scale_out(2).await;
     for (max, orphans, fits) in [(4, 0, true), (3, 0, false), (4, 1, false), (5, 1, false), (6, 1, true)] {
@@ -85,9 +97,7 @@ async fn the_ceiling_counts_live_reserved_orphans_and_new() {
     }
 }
 
-#[tokio::test]
-async fn a_draining_host_counts_under_the_ceiling_until_its_termination_was_sent() {
-    let world = World::new().await;
+async fn a_draining_host_counts_under_the_ceiling_until_its_termination_was_sent(world: World) {
     let host = world.healthy_host("a").await;
     let (_, drained) = world.scale_in(std::slice::from_ref(&host), DrainReason::ScaleIn).await;
     let fits = async || {
@@ -105,9 +115,7 @@ async fn a_draining_host_counts_under_the_ceiling_until_its_termination_was_sent
     fits().await.unwrap();
 }
 
-#[tokio::test]
-async fn drains_commit_even_above_the_ceiling() {
-    let world = World::new().await;
+async fn drains_commit_even_above_the_ceiling(world: World) {
     let host = world.healthy_host("a").await;
     let now = world.now().await;
     let mut commit = decision(Action::Repair, 1, 0, now);
@@ -117,9 +125,7 @@ async fn drains_commit_even_above_the_ceiling() {
     assert_eq!(world.load().await.drains_in_budget, vec![now]);
 }
 
-#[tokio::test]
-async fn writers_that_race_never_pass_the_ceiling_together() {
-    let world = World::new().await;
+async fn writers_that_race_never_pass_the_ceiling_together(world: World) {
     let now = world.now().await;
     let commits: Vec<_> = (0..10)
         .map(|_| {
@@ -138,9 +144,7 @@ async fn writers_that_race_never_pass_the_ceiling_together() {
     assert_eq!(reserved, 9);
 }
 
-#[tokio::test]
-async fn a_run_of_the_same_quiet_answer_is_one_row_with_a_count() {
-    let world = World::new().await;
+async fn a_run_of_the_same_quiet_answer_is_one_row_with_a_count(world: World) {
     let mut last = None;
     for _ in 0..4 {
         let commit = decision(Action::Hold, 3, 3, world.now().await);
@@ -168,20 +172,16 @@ async fn a_run_of_the_same_quiet_answer_is_one_row_with_a_count() {
     assert_eq!(counts, [1, 1, 4], "another answer ends the run");
 }
 
-#[tokio::test]
-async fn an_answer_under_a_new_epoch_is_a_row_of_its_own() {
-    let world = World::new().await;
+async fn an_answer_under_a_new_epoch_is_a_row_of_its_own(world: World) {
     world.commit(&decision(Action::Hold, 3, 3, world.now().await)).await;
     world.store.lease_release(&world.fence).await.unwrap();
-    let fence = take(&world.store, "web", "replica-2").await;
+    let fence = take(&*world.store, "web", "replica-2").await;
     let commit = decision(Action::Hold, 3, 3, world.now().await);
     world.store.decision_commit(&fence, &commit).await.unwrap();
     assert_eq!(world.store.decisions(&DecisionFilter::default()).await.unwrap().len(), 2);
 }
 
-#[tokio::test]
-async fn cooldowns_run_from_commits_that_changed_the_size_and_survive_a_restart() {
-    let world = World::new().await;
+async fn cooldowns_run_from_commits_that_changed_the_size_and_survive_a_restart(world: World) {
     let commit = async |action, before, wanted| {
         world.commit(&decision(action, before, wanted, world.now().await)).await
     };
@@ -196,8 +196,7 @@ async fn cooldowns_run_from_commits_that_changed_the_size_and_survive_a_restart(
     assert_eq!((memory.last_scale_out, memory.last_change), (Some(out), Some(out)));
     let inward = commit(Action::ScaleIn, 4, 3).await;
     commit(Action::ScaleIn, 3, 3).await;
-    let again = world.db.store();
-    let memory = again.fleet_load(&FleetName::new("web"), HOUR, HOUR).await.unwrap().memory;
+    let memory = world.store.fleet_load(&FleetName::new("web"), HOUR, HOUR).await.unwrap().memory;
     assert_eq!(
         (memory.desired, memory.last_scale_out, memory.last_change),
         (Some(3), Some(out), Some(inward))
@@ -207,9 +206,7 @@ async fn cooldowns_run_from_commits_that_changed_the_size_and_survive_a_restart(
     assert_eq!((memory.last_scale_out, memory.last_change), (Some(manual), Some(manual)));
 }
 
-#[tokio::test]
-async fn rules_remember_when_each_last_fired() {
-    let world = World::new().await;
+async fn rules_remember_when_each_last_fired(world: World) {
     let mut commit = decision(Action::ScaleOut, 1, 2, world.now().await);
     commit.plan.rules_fired = vec!["hot".into(), "busy".into()];
     let first = world.commit(&commit).await;
@@ -223,9 +220,7 @@ async fn rules_remember_when_each_last_fired() {
     );
 }
 
-#[tokio::test]
-async fn a_dry_run_says_and_remembers_nothing() {
-    let world = World::new().await;
+async fn a_dry_run_says_and_remembers_nothing(world: World) {
     world.commit(&decision(Action::Repair, 0, 2, world.now().await)).await;
     for _ in 0..3 {
         let mut commit = decision(Action::ScaleOut, 2, 4, world.now().await);
@@ -237,17 +232,23 @@ async fn a_dry_run_says_and_remembers_nothing() {
     assert_eq!((memory.desired, memory.last_change, memory.rules_fired.len()), (Some(2), None, 0));
     let rows = world.store.decisions(&DecisionFilter::default()).await.unwrap();
     assert_eq!((rows.len(), rows[0].count, rows[0].outcome.as_str()), (2, 3, "dry_run"));
+}
+
+#[tokio::test]
+async fn a_dry_run_is_a_scale_event_that_took_no_time() {
+    let world = World::new().await;
+    let mut commit = decision(Action::ScaleOut, 2, 4, world.now().await);
+    commit.mode = Mode::DryRun;
+    world.commit(&commit).await;
     let events: Vec<(String, i32, Option<String>)> =
         sqlx::query_as("SELECT outcome, size_after, duration::text FROM audit.scale_events ORDER BY at DESC")
-            .fetch_all(&world.db.pool())
+            .fetch_all(&world.db().pool())
             .await
             .unwrap();
     assert_eq!(events[0], ("dry_run".to_owned(), 4, None));
 }
 
-#[tokio::test]
-async fn a_decision_answers_the_requests_it_names() {
-    let world = World::new().await;
+async fn a_decision_answers_the_requests_it_names(world: World) {
     let granted = world.act(OperatorActionKind::SetSize(5)).await;
     let refused = world.act(OperatorActionKind::SetSize(500)).await;
     let waiting = world.act(OperatorActionKind::SetSize(6)).await;
@@ -258,9 +259,22 @@ async fn a_decision_answers_the_requests_it_names() {
     world.commit(&commit).await;
     let requests = world.load().await.requests;
     assert_eq!(requests.iter().map(|request| request.id).collect::<Vec<_>>(), [waiting]);
+}
+
+#[tokio::test]
+async fn the_audit_view_says_what_became_of_a_request() {
+    let world = World::new().await;
+    let granted = world.act(OperatorActionKind::SetSize(5)).await;
+    let refused = world.act(OperatorActionKind::SetSize(500)).await;
+    world.act(OperatorActionKind::SetSize(6)).await;
+    let mut commit = decision(Action::Manual, 1, 5, world.now().await);
+    let answer = |request, granted, because: &str| Answer { request, granted, because: because.into() };
+    commit.plan.answered =
+        vec![answer(granted, Granted::Yes, "5 it is"), answer(refused, Granted::No, "500 is above max 20")];
+    world.commit(&commit).await;
     let rows: Vec<(String, Option<String>)> =
         sqlx::query_as("SELECT outcome, answer FROM audit.operator_actions ORDER BY at")
-            .fetch_all(&world.db.pool())
+            .fetch_all(&world.db().pool())
             .await
             .unwrap();
     let expected = [
@@ -271,9 +285,7 @@ async fn a_decision_answers_the_requests_it_names() {
     assert_eq!(rows, expected);
 }
 
-#[tokio::test]
-async fn a_value_that_is_no_number_is_unknown_and_never_spoils_the_window() {
-    let world = World::new().await;
+async fn a_value_that_is_no_number_is_unknown_and_never_spoils_the_window(world: World) {
     let mut commit = decision(Action::Hold, 1, 1, world.now().await);
     commit.plan.observation.values.insert("bad".into(), Value::exact(f64::NAN));
     commit.plan.observation.values.insert("worse".into(), Value::exact(f64::INFINITY));
@@ -302,7 +314,7 @@ async fn an_observation_of_another_version_is_left_out_of_the_window() {
     sqlx::query(
         "INSERT INTO scaler.observation VALUES ('web', clock_timestamp(), '{\"from\": \"the future\"}')",
     )
-    .execute(&world.db.pool())
+    .execute(&world.db().pool())
     .await
     .unwrap();
     assert_eq!(world.load().await.window.len(), 1);
@@ -315,23 +327,21 @@ async fn the_window_is_cut_at_the_horizon_and_pruned_beyond_its_bound() {
         "INSERT INTO scaler.observation
          SELECT 'web', clock_timestamp() - n * interval '10 seconds', '{}' FROM generate_series(1, 6000) n",
     )
-    .execute(&world.db.pool())
+    .execute(&world.db().pool())
     .await
     .unwrap();
     let old = before(world.now().await, Duration::from_hours(2));
     world.commit(&decision(Action::Hold, 1, 1, old)).await;
     assert!(world.load().await.window.is_empty(), "two hours is beyond a horizon of one");
     let kept: i64 = sqlx::query_scalar("SELECT count(*) FROM scaler.observation")
-        .fetch_one(&world.db.pool())
+        .fetch_one(&world.db().pool())
         .await
         .unwrap();
     assert_eq!(kept, 5_001, "the newest 5000, and the row at the edge");
 }
 
-#[tokio::test]
-async fn decisions_are_listed_newest_first_and_filtered() {
-    let world = World::new().await;
-    let other = take(&world.store, "db", "replica-1").await;
+async fn decisions_are_listed_newest_first_and_filtered(world: World) {
+    let other = take(&*world.store, "db", "replica-1").await;
     world.commit(&decision(Action::Repair, 0, 2, world.now().await)).await;
     let middle = world.commit(&decision(Action::ScaleOut, 2, 3, world.now().await)).await;
     let commit = decision(Action::ScaleOut, 1, 2, world.now().await);
@@ -351,9 +361,7 @@ async fn decisions_are_listed_newest_first_and_filtered() {
     assert_eq!(world.store.fleets().await.unwrap(), [FleetName::new("db"), FleetName::new("web")]);
 }
 
-#[tokio::test]
-async fn an_intent_must_be_its_decisions_own() {
-    let world = World::new().await;
+async fn an_intent_must_be_its_decisions_own(world: World) {
     let now = world.now().await;
     let mut commit = decision(Action::ScaleOut, 0, 1, now);
     commit.launches = vec![launch(&world.fence, DecisionId(fresh()), 1, now)];
@@ -368,7 +376,7 @@ async fn a_drain_belongs_to_the_decision_that_chose_it() {
     let (commit, _) = world.scale_in(std::slice::from_ref(&host), DrainReason::ScaleIn).await;
     let row: (uuid::Uuid, String, Vec<String>) =
         sqlx::query_as("SELECT decision_id, reason::text, groups FROM scaler.drain")
-            .fetch_one(&world.db.pool())
+            .fetch_one(&world.db().pool())
             .await
             .unwrap();
     assert_eq!(row, (commit.id.0, "scale_in".to_owned(), vec![GROUP.to_owned()]));

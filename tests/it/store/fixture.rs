@@ -1,6 +1,7 @@
 //! Small worlds to test the store in.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use fleet_scaler::decide::plan::{Action, Effect, Guard, Plan, ReasonCode, Recommendation, Verdict};
@@ -20,10 +21,11 @@ use fleet_scaler::entropy::{ChaChaEntropy, Entropy as _};
 use fleet_scaler::store::postgres::PostgresStore;
 use fleet_scaler::store::{
     CloudCall, DecisionCommit, Fence, HostChange, LeaseAnswer, Operation, OperatorAction, OperatorActionKind,
-    PoolChange, Resolution, Store as _, StoreError, StoredFleet,
+    PoolChange, Resolution, Store, StoreError, StoredFleet,
 };
 use uuid::Uuid;
 
+use super::subject::{Subject, TestClock, beginning};
 use crate::support::TestDatabase;
 
 pub(super) const LEASE: Duration = Duration::from_mins(1);
@@ -34,19 +36,49 @@ pub(super) fn fresh() -> Uuid {
     ChaChaEntropy::from_os().uuid()
 }
 
-/// A database, a store on it, and the lease of fleet `web`.
+/// A store, and the lease of fleet `web`.
 pub(super) struct World {
-    pub(super) db: TestDatabase,
-    pub(super) store: PostgresStore,
+    pub(super) subject: Subject,
+    pub(super) store: Arc<dyn Store>,
     pub(super) fence: Fence,
 }
 
 impl World {
+    /// On Postgres.
     pub(super) async fn new() -> Self {
-        let db = TestDatabase::new().await;
-        let store = db.store();
-        let fence = take(&store, "web", "replica-1").await;
-        Self { db, store, fence }
+        Self::of(Subject::postgres().await).await
+    }
+
+    /// In memory.
+    pub(super) async fn in_memory() -> Self {
+        Self::of(Subject::memory(TestClock::ticking(beginning()))).await
+    }
+
+    pub(super) async fn of(subject: Subject) -> Self {
+        let store = subject.store();
+        let fence = take(&*store, "web", "replica-1").await;
+        Self { subject, store, fence }
+    }
+
+    /// The database of a world on Postgres.
+    pub(super) fn db(&self) -> &TestDatabase {
+        match &self.subject {
+            Subject::Postgres { db, .. } => db,
+            Subject::Memory { .. } => panic!("this world has no database"),
+        }
+    }
+
+    /// The store of a world on Postgres, with what the contract does not have.
+    pub(super) fn postgres(&self) -> &PostgresStore {
+        match &self.subject {
+            Subject::Postgres { store, .. } => store,
+            Subject::Memory { .. } => panic!("this world has no database"),
+        }
+    }
+
+    /// Lets the lease run out.
+    pub(super) async fn expire(&self) {
+        self.subject.pass(LEASE + Duration::from_secs(1)).await;
     }
 
     pub(super) async fn now(&self) -> Timestamp {
@@ -124,7 +156,7 @@ impl World {
     }
 }
 
-pub(super) async fn take(store: &PostgresStore, fleet: &str, replica: &str) -> Fence {
+pub(super) async fn take(store: &dyn Store, fleet: &str, replica: &str) -> Fence {
     let (fleet, replica) = (FleetName::new(fleet), ReplicaId::new(replica));
     match store.lease_take(&fleet, &replica, LEASE).await.unwrap() {
         LeaseAnswer::Held { fence, .. } => fence,

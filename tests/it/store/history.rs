@@ -1,5 +1,7 @@
 //! History: it only grows, whoever asks; who may read it may do nothing else; and what got round that is found.
 
+use std::sync::Arc;
+
 use fleet_scaler::domain::host::{DrainReason, Step};
 use fleet_scaler::domain::ids::FleetName;
 use fleet_scaler::domain::time::after;
@@ -10,6 +12,7 @@ use fleet_scaler::store::{
 use sqlx::{Connection as _, PgConnection, PgPool};
 
 use super::fixture::{HOUR, World, run_instances, take, terminate};
+use super::subject::Subject;
 use crate::support::{TestDatabase, sql};
 
 /// What happened is never changed.
@@ -73,7 +76,7 @@ async fn refused(pool: &PgPool, statement: String) -> String {
 #[tokio::test]
 async fn history_refuses_update_delete_and_truncate_even_from_its_owner_and_from_a_superuser() {
     let world = eventful().await;
-    for pool in [world.db.pool(), world.db.superuser_pool()] {
+    for pool in [world.db().pool(), world.db().superuser_pool()] {
         for table in HISTORY {
             let rows: i64 = sqlx::query_scalar(sql(format!("SELECT count(*) FROM {table}")))
                 .fetch_one(&pool)
@@ -98,7 +101,7 @@ async fn history_refuses_update_delete_and_truncate_even_from_its_owner_and_from
 #[tokio::test]
 async fn no_row_of_state_can_be_removed_and_no_ended_one_changed() {
     let world = eventful().await;
-    let pool = world.db.pool();
+    let pool = world.db().pool();
     for table in
         ["fleet_state", "lease", "decision_run", "event_chain", "launch", "launch_attempt", "host", "drain"]
     {
@@ -128,7 +131,7 @@ async fn no_row_of_state_can_be_removed_and_no_ended_one_changed() {
 #[tokio::test]
 async fn no_view_of_the_audit_lets_anything_through() {
     let world = eventful().await;
-    let pool = world.db.pool();
+    let pool = world.db().pool();
     let views: Vec<String> = sqlx::query_scalar(
         "SELECT table_name::text FROM information_schema.views WHERE table_schema = 'audit'",
     )
@@ -156,7 +159,7 @@ async fn session_as(db: &TestDatabase, role: &str) -> PgConnection {
 #[tokio::test]
 async fn the_auditor_reads_the_views_and_nothing_else() {
     let world = eventful().await;
-    let mut auditor = session_as(&world.db, "fleet_auditor").await;
+    let mut auditor = session_as(world.db(), "fleet_auditor").await;
     for view in
         ["decisions", "scale_events", "instances", "cloud_calls", "operator_actions", "config_changes"]
     {
@@ -169,7 +172,7 @@ async fn the_auditor_reads_the_views_and_nothing_else() {
     }
     let tables: Vec<String> =
         sqlx::query_scalar("SELECT tablename::text FROM pg_tables WHERE schemaname = 'scaler'")
-            .fetch_all(&world.db.pool())
+            .fetch_all(&world.db().pool())
             .await
             .unwrap();
     for table in tables {
@@ -208,7 +211,7 @@ async fn the_service_role_can_do_all_its_work_and_cannot_touch_history_or_its_tr
     let store = PostgresStore::connect(&url, 3).unwrap();
     store.schema_check().await.unwrap();
     let fence = take(&store, "web", "replica-1").await;
-    let world = World { db, store, fence };
+    let world = World { store: Arc::new(store.clone()), subject: Subject::Postgres { store, db }, fence };
     let host = world.healthy_host("a").await;
     let (_, draining) = world.scale_in(&[host], DrainReason::ScaleIn).await;
     let call = terminate(&world.fence, &draining[0], None);
@@ -216,10 +219,10 @@ async fn the_service_role_can_do_all_its_work_and_cannot_touch_history_or_its_tr
     let answer = CallAnswer { failure: None, instances: vec![], request_id: None, duration: HOUR };
     world.store.call_end(call.id, &answer).await.unwrap();
     world.act(OperatorActionKind::Resume).await;
-    assert_eq!(world.store.verify_chain(&world.fence.fleet).await.unwrap().problems, []);
+    assert_eq!(world.postgres().verify_chain(&world.fence.fleet).await.unwrap().problems, []);
     assert!(PostgresStore::migrate(&url).await.unwrap().is_empty(), "an up-to-date schema needs no rights");
 
-    let mut session = session_as(&world.db, login).await;
+    let mut session = session_as(world.db(), login).await;
     for table in HISTORY {
         for statement in [
             format!("UPDATE {table} SET fleet = fleet"),
@@ -241,7 +244,7 @@ async fn the_service_role_can_do_all_its_work_and_cannot_touch_history_or_its_tr
 #[tokio::test]
 async fn the_chain_of_an_untouched_history_holds() {
     let world = eventful().await;
-    let reports = world.store.verify_audit().await.unwrap();
+    let reports = world.postgres().verify_audit().await.unwrap();
     assert_eq!(reports.iter().map(|report| report.fleet.as_str()).collect::<Vec<_>>(), ["web"]);
     assert!(reports[0].events > 20 && reports[0].head.is_some());
     assert_eq!(reports[0].problems, []);
@@ -252,8 +255,8 @@ async fn tamper(world: &World, table: &str, statement: &str) -> Vec<String> {
     let script = sql(format!(
         "ALTER TABLE {table} DISABLE TRIGGER ALL; {statement}; ALTER TABLE {table} ENABLE ALWAYS TRIGGER append_only"
     ));
-    sqlx::raw_sql(script).execute(&world.db.superuser_pool()).await.unwrap();
-    let report = world.store.verify_chain(&world.fence.fleet).await.unwrap();
+    sqlx::raw_sql(script).execute(&world.db().superuser_pool()).await.unwrap();
+    let report = world.postgres().verify_chain(&world.fence.fleet).await.unwrap();
     report.problems.into_iter().map(|problem| problem.problem).collect()
 }
 
@@ -316,7 +319,7 @@ async fn a_digest_does_not_depend_on_the_session() {
     let odd = "SET TimeZone = 'Asia/Kathmandu'; SET IntervalStyle = 'iso_8601'; SET DateStyle = 'German';
                SELECT 1/count(*) FROM scaler.history_digests('web');
                SELECT 1/(count(*) = 0)::int FROM scaler.verify_chain('web')";
-    sqlx::raw_sql(odd).execute(&world.db.pool()).await.unwrap();
+    sqlx::raw_sql(odd).execute(&world.db().pool()).await.unwrap();
 }
 
 #[tokio::test]
@@ -324,7 +327,7 @@ async fn events_of_writers_that_race_form_one_chain() {
     let world = World::new().await;
     let acts = (0..20).map(|n| world.act(OperatorActionKind::SetSize(n)));
     futures::future::join_all(acts).await;
-    let report = world.store.verify_chain(&world.fence.fleet).await.unwrap();
+    let report = world.postgres().verify_chain(&world.fence.fleet).await.unwrap();
     assert_eq!((report.problems.len(), report.events), (0, 21), "20 acts and a lease");
 }
 
@@ -333,7 +336,7 @@ async fn a_scale_event_says_how_it_went() {
     let world = World::new().await;
     let outcomes = async || -> Vec<(String, Option<bool>)> {
         sqlx::query_as("SELECT outcome, duration >= interval '0' FROM audit.scale_events ORDER BY at")
-            .fetch_all(&world.db.pool())
+            .fetch_all(&world.db().pool())
             .await
             .unwrap()
     };

@@ -5,13 +5,23 @@ use std::collections::BTreeSet;
 use fleet_scaler::domain::host::{Drain, DrainReason, Host, HostState, Step};
 use fleet_scaler::domain::ids::{FleetName, InstanceId, TargetGroupArn};
 use fleet_scaler::domain::time::{Timestamp, after};
-use fleet_scaler::store::{Fence, HostChange, Store as _, StoreError};
+use fleet_scaler::store::{Fence, HostChange, StoreError};
 
 use super::fixture::{GROUP, HOUR, World, begin_drain, host, launch, take};
+use super::subject::on_both_stores;
 
-#[tokio::test]
-async fn a_whole_life_is_stored_state_by_state() {
-    let world = World::new().await;
+on_both_stores![
+    a_whole_life_is_stored_state_by_state,
+    a_write_from_an_old_version_is_a_conflict,
+    of_many_writers_of_one_version_one_wins,
+    another_fleets_fence_moves_no_host_of_this_one,
+    an_address_is_learned_without_a_step,
+    a_cancelled_drain_costs_no_budget_and_leaves_the_way_free_for_another,
+    the_budget_counts_drains_of_every_reason_within_its_span,
+    hosts_of_one_fleet_are_not_anothers,
+];
+
+async fn a_whole_life_is_stored_state_by_state(world: World) {
     let mut host = world.healthy_host("a").await;
     assert_eq!(world.load().await.hosts, std::slice::from_ref(&host));
     let deadline = after(world.now().await, HOUR);
@@ -37,9 +47,7 @@ async fn a_whole_life_is_stored_state_by_state() {
     assert_eq!(world.store.host_find(&InstanceId::new("i-none")).await.unwrap(), None);
 }
 
-#[tokio::test]
-async fn a_write_from_an_old_version_is_a_conflict() {
-    let world = World::new().await;
+async fn a_write_from_an_old_version_is_a_conflict(world: World) {
     let host = world.healthy_host("a").await;
     world.step(&host, Step::BecomeUnhealthy).await;
     let result = world.try_step(&host, Step::Lose).await;
@@ -47,29 +55,23 @@ async fn a_write_from_an_old_version_is_a_conflict() {
     assert!(sentence.contains("i-a0") && sentence.contains("unhealthy"), "{sentence}");
 }
 
-#[tokio::test]
-async fn of_many_writers_of_one_version_one_wins() {
-    let world = World::new().await;
+async fn of_many_writers_of_one_version_one_wins(world: World) {
     let host = world.healthy_host("a").await;
     let results =
         futures::future::join_all((0..8).map(|_| world.try_step(&host, Step::BecomeUnhealthy))).await;
     assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);
 }
 
-#[tokio::test]
-async fn another_fleets_fence_moves_no_host_of_this_one() {
-    let world = World::new().await;
+async fn another_fleets_fence_moves_no_host_of_this_one(world: World) {
     let host = world.healthy_host("a").await;
-    let other: Fence = take(&world.store, "db", "replica-1").await;
+    let other: Fence = take(&*world.store, "db", "replica-1").await;
     let after = host.clone().advance(&Step::Lose, world.now().await).unwrap();
     let change = HostChange { after, step: Some(Step::Lose) };
     let result = world.store.host_advance(&other, &change).await;
     assert!(matches!(result, Err(StoreError::Conflict(_))), "{result:?}");
 }
 
-#[tokio::test]
-async fn an_address_is_learned_without_a_step() {
-    let world = World::new().await;
+async fn an_address_is_learned_without_a_step(world: World) {
     let host = world.healthy_host("a").await;
     let after = Host { address: Some("10.0.3.7".parse().unwrap()), version: host.version + 1, ..host };
     let change = HostChange { after: after.clone(), step: None };
@@ -77,9 +79,7 @@ async fn an_address_is_learned_without_a_step() {
     assert_eq!(world.load().await.hosts, [after]);
 }
 
-#[tokio::test]
-async fn a_cancelled_drain_costs_no_budget_and_leaves_the_way_free_for_another() {
-    let world = World::new().await;
+async fn a_cancelled_drain_costs_no_budget_and_leaves_the_way_free_for_another(world: World) {
     let host = world.healthy_host("a").await;
     let (_, draining) = world.scale_in(std::slice::from_ref(&host), DrainReason::ScaleIn).await;
     assert_eq!(world.load().await.drains_in_budget.len(), 1);
@@ -91,9 +91,7 @@ async fn a_cancelled_drain_costs_no_budget_and_leaves_the_way_free_for_another()
     assert_eq!(world.load().await.drains_in_budget.len(), 1);
 }
 
-#[tokio::test]
-async fn the_budget_counts_drains_of_every_reason_within_its_span() {
-    let world = World::new().await;
+async fn the_budget_counts_drains_of_every_reason_within_its_span(world: World) {
     for (n, reason) in DrainReason::ALL.into_iter().enumerate() {
         let host = world.healthy_host(&format!("{n}x")).await;
         world.scale_in(&[host], reason).await;
@@ -114,7 +112,7 @@ async fn a_host_has_one_open_drain() {
         "INSERT INTO scaler.drain (instance_id, fleet, reason, groups, started_at)
          VALUES ('i-a0', 'web', 'operator', '{}', now())",
     )
-    .execute(&world.db.pool())
+    .execute(&world.db().pool())
     .await
     .unwrap_err();
     assert!(error.to_string().contains("drain_one_open"), "{error}");
@@ -126,7 +124,7 @@ async fn no_drain_is_terminated_before_it_was_deregistered() {
     let host = world.healthy_host("a").await;
     world.scale_in(&[host], DrainReason::ScaleIn).await;
     let error = sqlx::query("UPDATE scaler.drain SET terminating_at = now()")
-        .execute(&world.db.pool())
+        .execute(&world.db().pool())
         .await
         .unwrap_err();
     assert!(error.to_string().contains("deregister_before_terminate"), "{error}");
@@ -184,7 +182,7 @@ async fn the_schema_has_the_arrows_of_the_state_machine_and_no_others() {
              unnest(enum_range(NULL::scaler.host_state)) b
          WHERE a <> b AND scaler.host_may(a, b)",
     )
-    .fetch_all(&world.db.pool())
+    .fetch_all(&world.db().pool())
     .await
     .unwrap();
     assert_eq!(schema.into_iter().collect::<BTreeSet<_>>(), arrows);
@@ -233,15 +231,15 @@ async fn the_schema_refuses_what_the_program_must_never_write() {
         ("UPDATE scaler.launch SET state = 'open', closed_at = NULL".to_owned(), "final"),
         ("UPDATE scaler.launch_attempt SET request = '{}'".to_owned(), "final"),
     ] {
-        let error =
-            sqlx::query(crate::support::sql(statement.clone())).execute(&world.db.pool()).await.unwrap_err();
+        let error = sqlx::query(crate::support::sql(statement.clone()))
+            .execute(&world.db().pool())
+            .await
+            .unwrap_err();
         assert!(error.to_string().contains(why), "{statement}: {error}");
     }
 }
 
-#[tokio::test]
-async fn hosts_of_one_fleet_are_not_anothers() {
-    let world = World::new().await;
+async fn hosts_of_one_fleet_are_not_anothers(world: World) {
     world.healthy_host("a").await;
     let stored = world.store.fleet_load(&FleetName::new("db"), HOUR, HOUR).await.unwrap();
     assert!(stored.hosts.is_empty() && stored.lease.is_none() && stored.memory.desired.is_none());

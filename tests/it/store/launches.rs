@@ -7,37 +7,46 @@ use fleet_scaler::decide::snapshot::PoolHealth;
 use fleet_scaler::domain::failure::{CloudError, FailureClass};
 use fleet_scaler::domain::host::{DrainReason, Host, HostState, Step};
 use fleet_scaler::domain::ids::LaunchId;
-use fleet_scaler::domain::launch::{AbandonReason, AttemptOutcome, AttemptState, Launch, LaunchState};
+use fleet_scaler::domain::launch::{AbandonReason, AttemptOutcome, AttemptState, LaunchState};
 use fleet_scaler::domain::time::after;
-use fleet_scaler::store::{Orphan, PoolChange, Resolution, Store as _, StoreError};
+use fleet_scaler::store::{Orphan, PoolChange, Resolution, StoreError};
 
 use super::fixture::{HOUR, World, attempt, begin_drain, decision, fresh, host, launched, pool, resolution};
+use super::subject::{Count, on_both_stores};
+
+on_both_stores![
+    a_launch_with_all_its_hosts_is_fulfilled,
+    what_one_attempt_did_not_get_goes_to_the_next,
+    a_launch_has_one_unresolved_attempt,
+    a_token_is_used_once,
+    an_outcome_is_recorded_once,
+    a_launch_never_has_more_hosts_than_it_wanted,
+    an_instance_belongs_to_one_launch,
+    a_deferred_attempt_keeps_its_bytes_and_waits,
+    a_refusal_by_the_pool_leaves_the_launch_open_and_the_pool_cooling,
+    a_pool_whose_type_the_template_chooses_is_known_again,
+    a_refusal_for_good_gives_the_launch_up_and_counts_for_the_breaker,
+    hosts_that_never_got_healthy_count_for_the_breaker_once,
+    a_launch_whose_token_bought_the_dead_is_over_in_the_same_step,
+    a_launch_is_given_up_only_when_nothing_is_in_flight,
+    an_orphan_is_counted_and_then_adopted,
+    an_orphan_of_no_known_launch_and_one_too_many_are_adopted_all_the_same,
+    a_host_that_is_recorded_as_lost_is_not_adopted_again,
+];
 
 fn refused(class: FailureClass) -> AttemptOutcome {
     AttemptOutcome::Refused { error: CloudError::new(class, "SomeCode", "said the cloud") }
 }
 
-async fn state_of(world: &World, launch: &Launch) -> (String, Option<String>, i32) {
-    sqlx::query_as("SELECT state::text, abandon_reason::text, launched FROM scaler.launch WHERE id = $1")
-        .bind(launch.id.0)
-        .fetch_one(&world.db.pool())
-        .await
-        .unwrap()
-}
-
-#[tokio::test]
-async fn a_launch_with_all_its_hosts_is_fulfilled() {
-    let world = World::new().await;
+async fn a_launch_with_all_its_hosts_is_fulfilled(world: World) {
     let (_, launch) = world.scale_out(2).await;
     let hosts = world.buy(&launch, "a").await;
-    assert_eq!(state_of(&world, &launch).await, ("fulfilled".to_owned(), None, 2));
+    assert_eq!(world.subject.launch(launch.id).await, ("fulfilled".to_owned(), None, 2));
     let stored = world.load().await;
     assert_eq!((stored.hosts, stored.launches), (hosts, vec![]));
 }
 
-#[tokio::test]
-async fn what_one_attempt_did_not_get_goes_to_the_next() {
-    let world = World::new().await;
+async fn what_one_attempt_did_not_get_goes_to_the_next(world: World) {
     let (_, launch) = world.scale_out(3).await;
     let now = world.now().await;
     let first = vec![host(&launch, "i-1", now)];
@@ -52,30 +61,32 @@ async fn what_one_attempt_did_not_get_goes_to_the_next() {
     assert_eq!(open.open_attempt(), Some(&second), "the frozen request comes back as it was");
     let hosts = vec![host(&launch, "i-2", now), host(&launch, "i-3", now)];
     world.store.attempt_resolve(&world.fence, &resolution(&open, launched(2), hosts)).await.unwrap();
-    assert_eq!(state_of(&world, &launch).await, ("fulfilled".to_owned(), None, 3));
+    assert_eq!(world.subject.launch(launch.id).await, ("fulfilled".to_owned(), None, 3));
 }
 
-#[tokio::test]
-async fn a_launch_has_one_unresolved_attempt() {
-    let world = World::new().await;
-    let (_, launch) = world.scale_out(2).await;
+async fn a_launch_has_one_unresolved_attempt(world: World) {
+    world.scale_out(2).await;
     let stored = world.load().await.launches.remove(0);
     let second = attempt(&stored, "eu-west-1b", stored.created_at);
     let result = world.store.attempt_open(&world.fence, &second).await;
     assert!(matches!(result, Err(StoreError::Conflict(_))), "{result:?}");
+}
+
+#[tokio::test]
+async fn the_schema_keeps_a_launch_at_one_unresolved_attempt_too() {
+    let world = World::new().await;
+    let (_, launch) = world.scale_out(2).await;
     let raw = sqlx::query(
         "INSERT INTO scaler.launch_attempt (id, fleet, launch_id, ordinal, client_token, zone, max_count, request, opened_at)
          VALUES (gen_random_uuid(), 'web', $1, 9, 'x', 'z', 1, '{}', now())",
     )
     .bind(launch.id.0)
-    .execute(&world.db.pool())
+    .execute(&world.db().pool())
     .await;
-    assert!(raw.unwrap_err().to_string().contains("attempt_one_unresolved"), "the schema keeps it too");
+    assert!(raw.unwrap_err().to_string().contains("attempt_one_unresolved"));
 }
 
-#[tokio::test]
-async fn a_token_is_used_once() {
-    let world = World::new().await;
+async fn a_token_is_used_once(world: World) {
     let (_, launch) = world.scale_out(1).await;
     let (_, other) = world.scale_out(1).await;
     let outcome = resolution(&other, refused(FailureClass::Capacity), vec![]);
@@ -87,9 +98,7 @@ async fn a_token_is_used_once() {
     assert!(matches!(result, Err(StoreError::Refused(_))), "{result:?}");
 }
 
-#[tokio::test]
-async fn an_outcome_is_recorded_once() {
-    let world = World::new().await;
+async fn an_outcome_is_recorded_once(world: World) {
     let (_, launch) = world.scale_out(2).await;
     let hosts = world.buy(&launch, "a").await;
     let again = resolution(&launch, launched(2), hosts.clone());
@@ -100,9 +109,7 @@ async fn an_outcome_is_recorded_once() {
     assert!(matches!(result, Err(StoreError::Conflict(_))), "{result:?}");
 }
 
-#[tokio::test]
-async fn a_launch_never_has_more_hosts_than_it_wanted() {
-    let world = World::new().await;
+async fn a_launch_never_has_more_hosts_than_it_wanted(world: World) {
     let (_, launch) = world.scale_out(1).await;
     let now = world.now().await;
     let two = vec![host(&launch, "i-1", now), host(&launch, "i-2", now)];
@@ -111,9 +118,7 @@ async fn a_launch_never_has_more_hosts_than_it_wanted() {
     assert!(world.load().await.hosts.is_empty(), "and nothing of it stayed");
 }
 
-#[tokio::test]
-async fn an_instance_belongs_to_one_launch() {
-    let world = World::new().await;
+async fn an_instance_belongs_to_one_launch(world: World) {
     let (_, launch) = world.scale_out(1).await;
     world.buy(&launch, "a").await;
     let (_, other) = world.scale_out(1).await;
@@ -122,9 +127,7 @@ async fn an_instance_belongs_to_one_launch() {
     assert!(matches!(result, Err(StoreError::Refused(_))), "{result:?}");
 }
 
-#[tokio::test]
-async fn a_deferred_attempt_keeps_its_bytes_and_waits() {
-    let world = World::new().await;
+async fn a_deferred_attempt_keeps_its_bytes_and_waits(world: World) {
     let (_, launch) = world.scale_out(1).await;
     let id = launch.open_attempt().unwrap().id;
     let minute = Duration::from_mins(1);
@@ -145,9 +148,7 @@ async fn a_deferred_attempt_keeps_its_bytes_and_waits() {
     assert!(matches!(late, Err(StoreError::Conflict(_))), "{late:?}");
 }
 
-#[tokio::test]
-async fn a_refusal_by_the_pool_leaves_the_launch_open_and_the_pool_cooling() {
-    let world = World::new().await;
+async fn a_refusal_by_the_pool_leaves_the_launch_open_and_the_pool_cooling(world: World) {
     let (_, launch) = world.scale_out(2).await;
     let cooling_until = after(world.now().await, HOUR);
     let health = PoolHealth { pool: pool("eu-west-1a"), failures: 1, cooling_until, allowance: 1 };
@@ -167,9 +168,7 @@ async fn a_refusal_by_the_pool_leaves_the_launch_open_and_the_pool_cooling() {
     assert!(world.load().await.pools.is_empty());
 }
 
-#[tokio::test]
-async fn a_pool_whose_type_the_template_chooses_is_known_again() {
-    let world = World::new().await;
+async fn a_pool_whose_type_the_template_chooses_is_known_again(world: World) {
     let (_, launch) = world.scale_out(1).await;
     let mut whole_zone = pool("eu-west-1a");
     whole_zone.instance_type = None;
@@ -181,16 +180,14 @@ async fn a_pool_whose_type_the_template_chooses_is_known_again() {
     assert_eq!(world.load().await.pools, [health]);
 }
 
-#[tokio::test]
-async fn a_refusal_for_good_gives_the_launch_up_and_counts_for_the_breaker() {
-    let world = World::new().await;
+async fn a_refusal_for_good_gives_the_launch_up_and_counts_for_the_breaker(world: World) {
     for (n, class) in
         [FailureClass::Denied, FailureClass::Invalid, FailureClass::NotFound].into_iter().enumerate()
     {
         let (_, launch) = world.scale_out(1).await;
         let outcome = resolution(&launch, refused(class), vec![]);
         world.store.attempt_resolve(&world.fence, &outcome).await.unwrap();
-        assert_eq!(state_of(&world, &launch).await, ("abandoned".into(), Some("refused".into()), 0));
+        assert_eq!(world.subject.launch(launch.id).await, ("abandoned".into(), Some("refused".into()), 0));
         let memory = world.load().await.memory;
         assert_eq!(memory.launch_failures as usize, n + 1);
         assert!(memory.last_launch_failure.is_some());
@@ -204,9 +201,7 @@ async fn a_refusal_for_good_gives_the_launch_up_and_counts_for_the_breaker() {
     );
 }
 
-#[tokio::test]
-async fn hosts_that_never_got_healthy_count_for_the_breaker_once() {
-    let world = World::new().await;
+async fn hosts_that_never_got_healthy_count_for_the_breaker_once(world: World) {
     let (_, launch) = world.scale_out(3).await;
     let hosts = world.buy(&launch, "a").await;
     let now = world.now().await;
@@ -220,19 +215,15 @@ async fn hosts_that_never_got_healthy_count_for_the_breaker_once() {
     assert_eq!(world.load().await.memory.launch_failures, 2, "dying while it boots is one");
 }
 
-#[tokio::test]
-async fn a_launch_whose_token_bought_the_dead_is_over_in_the_same_step() {
-    let world = World::new().await;
+async fn a_launch_whose_token_bought_the_dead_is_over_in_the_same_step(world: World) {
     let (_, launch) = world.scale_out(2).await;
     let spent = resolution(&launch, AttemptOutcome::Spent, vec![]);
     world.store.attempt_resolve(&world.fence, &spent).await.unwrap();
-    assert_eq!(state_of(&world, &launch).await, ("abandoned".into(), Some("token_spent".into()), 0));
+    assert_eq!(world.subject.launch(launch.id).await, ("abandoned".into(), Some("token_spent".into()), 0));
     assert_eq!(world.load().await.memory.launch_failures, 0, "nobody has to mend anything");
 }
 
-#[tokio::test]
-async fn a_launch_is_given_up_only_when_nothing_is_in_flight() {
-    let world = World::new().await;
+async fn a_launch_is_given_up_only_when_nothing_is_in_flight(world: World) {
     let (_, launch) = world.scale_out(2).await;
     let give_up =
         async || world.store.launch_abandon(&world.fence, launch.id, AbandonReason::NotWanted).await;
@@ -241,7 +232,7 @@ async fn a_launch_is_given_up_only_when_nothing_is_in_flight() {
     world.store.attempt_resolve(&world.fence, &refusal).await.unwrap();
     give_up().await.unwrap();
     give_up().await.unwrap();
-    assert_eq!(state_of(&world, &launch).await, ("abandoned".into(), Some("not_wanted".into()), 0));
+    assert_eq!(world.subject.launch(launch.id).await, ("abandoned".into(), Some("not_wanted".into()), 0));
     let (_, done) = world.scale_out(1).await;
     world.buy(&done, "a").await;
     let late = world.store.launch_abandon(&world.fence, done.id, AbandonReason::NotWanted).await;
@@ -250,9 +241,7 @@ async fn a_launch_is_given_up_only_when_nothing_is_in_flight() {
     assert!(matches!(unknown, Err(StoreError::Conflict(_))), "{unknown:?}");
 }
 
-#[tokio::test]
-async fn an_orphan_is_counted_and_then_adopted() {
-    let world = World::new().await;
+async fn an_orphan_is_counted_and_then_adopted(world: World) {
     let (_, launch) = world.scale_out(2).await;
     let found = host(&launch, "i-1", world.now().await);
     let orphan = Orphan { id: found.id.clone(), fleet: found.fleet.clone() };
@@ -265,19 +254,15 @@ async fn an_orphan_is_counted_and_then_adopted() {
     let stored = world.load().await;
     assert_eq!(stored.hosts, std::slice::from_ref(&found));
     assert_eq!(stored.launches[0].missing(), 1, "what its launch had bought is not bought again");
-    let left: i64 =
-        sqlx::query_scalar("SELECT count(*) FROM scaler.orphan").fetch_one(&world.db.pool()).await.unwrap();
-    assert_eq!(left, 0);
+    assert_eq!(world.subject.count(Count::Orphans).await, 0);
 
     // The answer that was lost comes at last, and names the adopted one too.
     let hosts = vec![found, host(&launch, "i-2", stored.now)];
     world.store.attempt_resolve(&world.fence, &resolution(&launch, launched(2), hosts)).await.unwrap();
-    assert_eq!(state_of(&world, &launch).await, ("fulfilled".to_owned(), None, 2));
+    assert_eq!(world.subject.launch(launch.id).await, ("fulfilled".to_owned(), None, 2));
 }
 
-#[tokio::test]
-async fn an_orphan_of_no_known_launch_and_one_too_many_are_adopted_all_the_same() {
-    let world = World::new().await;
+async fn an_orphan_of_no_known_launch_and_one_too_many_are_adopted_all_the_same(world: World) {
     let (_, launch) = world.scale_out(1).await;
     world.buy(&launch, "a").await;
     let now = world.now().await;
@@ -285,12 +270,10 @@ async fn an_orphan_of_no_known_launch_and_one_too_many_are_adopted_all_the_same(
     world.store.host_adopt(&world.fence, &stranger).await.unwrap();
     world.store.host_adopt(&world.fence, &host(&launch, "i-surplus", now)).await.unwrap();
     assert_eq!(world.load().await.hosts.len(), 3);
-    assert_eq!(state_of(&world, &launch).await, ("fulfilled".to_owned(), None, 1));
+    assert_eq!(world.subject.launch(launch.id).await, ("fulfilled".to_owned(), None, 1));
 }
 
-#[tokio::test]
-async fn a_host_that_is_recorded_as_lost_is_not_adopted_again() {
-    let world = World::new().await;
+async fn a_host_that_is_recorded_as_lost_is_not_adopted_again(world: World) {
     let host = world.healthy_host("a").await;
     world.step(&host, Step::Lose).await;
     let back =

@@ -7,16 +7,24 @@ use fleet_scaler::domain::failure::FailureClass;
 use fleet_scaler::domain::host::Step;
 use fleet_scaler::domain::ids::{Epoch, FleetName, ReplicaId};
 use fleet_scaler::domain::launch::AbandonReason;
-use fleet_scaler::store::postgres::PostgresStore;
-use fleet_scaler::store::{Fence, HostChange, LeaseAnswer, Orphan, Store as _, StoreError, TakenOver};
+use fleet_scaler::store::{Fence, HostChange, LeaseAnswer, Orphan, Store, StoreError, TakenOver};
 
 use super::fixture::{
     LEASE, World, attempt, decision, host, launch, launched, resolution, run_instances, take,
 };
+use super::subject::on_both_stores;
 use crate::support::TestDatabase;
 
-async fn ask(store: &PostgresStore, replica: &str, span: Duration) -> LeaseAnswer {
-    store.lease_take(&FleetName::new("web"), &ReplicaId::new(replica), span).await.unwrap()
+on_both_stores![
+    a_lease_is_kept_under_its_epoch_and_refused_to_others,
+    an_expired_or_released_lease_changes_hands_under_a_higher_epoch,
+    of_many_replicas_that_ask_at_once_one_gets_it,
+    every_write_under_a_fence_that_fell_is_refused_and_changes_nothing,
+    an_expired_lease_fences_even_its_own_holder,
+];
+
+async fn ask(store: &dyn Store, replica: &str, span: Duration) -> LeaseAnswer {
+    store.lease_take(&FleetName::new("shop"), &ReplicaId::new(replica), span).await.unwrap()
 }
 
 fn held(answer: LeaseAnswer) -> (Fence, TakenOver) {
@@ -26,55 +34,41 @@ fn held(answer: LeaseAnswer) -> (Fence, TakenOver) {
     }
 }
 
-/// Lets a lease run out, as if time had passed.
-async fn expire(db: &TestDatabase) {
-    sqlx::query("UPDATE scaler.lease SET expires_at = clock_timestamp() - interval '1 second'")
-        .execute(&db.pool())
-        .await
-        .unwrap();
-}
-
-#[tokio::test]
-async fn a_lease_is_kept_under_its_epoch_and_refused_to_others() {
-    let db = TestDatabase::new().await;
-    let store = db.store();
-    let (first, taken_over) = held(ask(&store, "a", LEASE).await);
+async fn a_lease_is_kept_under_its_epoch_and_refused_to_others(world: World) {
+    let store = &*world.store;
+    let (first, taken_over) = held(ask(store, "a", LEASE).await);
     assert_eq!((first.epoch, taken_over), (Epoch(1), TakenOver::Yes));
-    let (second, taken_over) = held(ask(&store, "a", LEASE).await);
+    let (second, taken_over) = held(ask(store, "a", LEASE).await);
     assert_eq!((second, taken_over), (first.clone(), TakenOver::No));
-    let LeaseAnswer::Other { holder, expires_at } = ask(&store, "b", LEASE).await else { panic!("b has it") };
+    let LeaseAnswer::Other { holder, expires_at } = ask(store, "b", LEASE).await else { panic!("b has it") };
     assert_eq!(holder, ReplicaId::new("a"));
     assert!(expires_at > store.now().await.unwrap());
 }
 
-#[tokio::test]
-async fn an_expired_or_released_lease_changes_hands_under_a_higher_epoch() {
-    let db = TestDatabase::new().await;
-    let store = db.store();
-    let (a, _) = held(ask(&store, "a", LEASE).await);
-    expire(&db).await;
-    let (b, taken_over) = held(ask(&store, "b", LEASE).await);
+async fn an_expired_or_released_lease_changes_hands_under_a_higher_epoch(world: World) {
+    let store = &*world.store;
+    let (a, _) = held(ask(store, "a", LEASE).await);
+    world.expire().await;
+    let (b, taken_over) = held(ask(store, "b", LEASE).await);
     assert_eq!((b.epoch, taken_over), (Epoch(2), TakenOver::Yes));
     assert!(matches!(store.lease_release(&a).await, Err(StoreError::Fenced { .. })));
     store.lease_release(&b).await.unwrap();
-    let (again, taken_over) = held(ask(&store, "b", LEASE).await);
+    let (again, taken_over) = held(ask(store, "b", LEASE).await);
     assert_eq!(
         (again.epoch, taken_over),
         (Epoch(2), TakenOver::No),
         "nobody has acted since it was given back"
     );
-    expire(&db).await;
-    assert_eq!(held(ask(&store, "b", LEASE).await).0.epoch, Epoch(2), "nor since it ran out");
-    expire(&db).await;
-    assert_eq!(held(ask(&store, "a", LEASE).await).0.epoch, Epoch(3), "somebody else raises it");
+    world.expire().await;
+    assert_eq!(held(ask(store, "b", LEASE).await).0.epoch, Epoch(2), "nor since it ran out");
+    world.expire().await;
+    assert_eq!(held(ask(store, "a", LEASE).await).0.epoch, Epoch(3), "somebody else raises it");
 }
 
-#[tokio::test]
-async fn of_many_replicas_that_ask_at_once_one_gets_it() {
-    let db = TestDatabase::new().await;
-    let store = db.store();
+async fn of_many_replicas_that_ask_at_once_one_gets_it(world: World) {
+    let store = &*world.store;
     let names: Vec<String> = (0..12).map(|n| format!("r{n}")).collect();
-    let answers = futures::future::join_all(names.iter().map(|name| ask(&store, name, LEASE))).await;
+    let answers = futures::future::join_all(names.iter().map(|name| ask(store, name, LEASE))).await;
     let winners = answers.iter().filter(|answer| matches!(answer, LeaseAnswer::Held { .. })).count();
     assert_eq!(winners, 1);
 }
@@ -121,9 +115,7 @@ async fn every_write(world: &World, fence: &Fence) -> Vec<(&'static str, Result<
     ]
 }
 
-#[tokio::test]
-async fn every_write_under_a_fence_that_fell_is_refused_and_changes_nothing() {
-    let world = World::new().await;
+async fn every_write_under_a_fence_that_fell_is_refused_and_changes_nothing(world: World) {
     let stale = Fence { epoch: Epoch(world.fence.epoch.0 - 1), ..world.fence.clone() };
     let stranger = Fence { replica: ReplicaId::new("stranger"), ..world.fence.clone() };
     let unknown = Fence { fleet: FleetName::new("nobody"), ..world.fence.clone() };
@@ -137,11 +129,9 @@ async fn every_write_under_a_fence_that_fell_is_refused_and_changes_nothing() {
     assert_eq!(stored.launches.len(), 3, "only those that the right fence opened");
 }
 
-#[tokio::test]
-async fn an_expired_lease_fences_even_its_own_holder() {
-    let world = World::new().await;
+async fn an_expired_lease_fences_even_its_own_holder(world: World) {
     let commit = decision(Action::Hold, 0, 0, world.now().await);
-    expire(&world.db).await;
+    world.expire().await;
     let result = world.store.decision_commit(&world.fence, &commit).await;
     assert!(matches!(result, Err(StoreError::Fenced { .. })), "{result:?}");
     assert_eq!(world.load().await.lease.unwrap().epoch, world.fence.epoch, "it is still known who held it");
@@ -155,7 +145,7 @@ async fn a_lease_that_runs_out_while_its_holder_waits_for_the_row_is_not_taken_f
     let commit = decision(Action::Hold, 0, 0, store.now().await.unwrap());
     let pool = db.pool();
     let mut blocker = pool.begin().await.unwrap();
-    sqlx::query("SELECT FROM scaler.lease WHERE fleet = 'web' FOR UPDATE")
+    sqlx::query("SELECT FROM scaler.lease WHERE fleet = 'shop' FOR UPDATE")
         .execute(&mut *blocker)
         .await
         .unwrap();

@@ -5,15 +5,19 @@ use std::time::Duration;
 use fleet_scaler::decide::snapshot::Ask;
 use fleet_scaler::domain::ids::{FleetName, InstanceId, OperatorActionId};
 use fleet_scaler::domain::time::after;
-use fleet_scaler::store::{
-    ConfigChange, ConfigOutcome, Direction, OperatorAction, OperatorActionKind, Store as _,
-};
+use fleet_scaler::store::{ConfigChange, ConfigOutcome, Direction, OperatorAction, OperatorActionKind};
 
 use super::fixture::{World, fresh};
+use super::subject::{Count, on_both_stores};
 
-#[tokio::test]
-async fn a_pause_holds_in_its_direction_until_it_ends_or_is_taken_back() {
-    let world = World::new().await;
+on_both_stores![
+    a_pause_holds_in_its_direction_until_it_ends_or_is_taken_back,
+    requests_wait_in_order_and_are_recorded_once,
+    a_fleet_that_no_replica_has_held_can_be_paused,
+    replicas_that_load_the_same_change_at_once_record_it_once,
+];
+
+async fn a_pause_holds_in_its_direction_until_it_ends_or_is_taken_back(world: World) {
     let minute = Duration::from_mins(1);
     let pause = |direction, span| OperatorActionKind::Pause { direction, span };
     world.act(pause(Direction::In, Some(minute))).await;
@@ -37,9 +41,7 @@ async fn a_pause_holds_in_its_direction_until_it_ends_or_is_taken_back() {
     assert!(memory.pause_out.is_some() && memory.pause_in.is_none());
 }
 
-#[tokio::test]
-async fn requests_wait_in_order_and_are_recorded_once() {
-    let world = World::new().await;
+async fn requests_wait_in_order_and_are_recorded_once(world: World) {
     let first = world.act(OperatorActionKind::SetSize(4)).await;
     let second = world.act(OperatorActionKind::Drain(InstanceId::new("i-9"))).await;
     let again = OperatorAction {
@@ -55,9 +57,7 @@ async fn requests_wait_in_order_and_are_recorded_once() {
     assert_eq!(asks, [(first, Ask::SetSize(4)), (second, Ask::Drain(InstanceId::new("i-9")))]);
 }
 
-#[tokio::test]
-async fn a_fleet_that_no_replica_has_held_can_be_paused() {
-    let world = World::new().await;
+async fn a_fleet_that_no_replica_has_held_can_be_paused(world: World) {
     let fleet = FleetName::new("new");
     let action = OperatorAction {
         id: OperatorActionId(fresh()),
@@ -87,7 +87,7 @@ async fn configurations_are_recorded_when_they_change_with_what_changed() {
     record(None, "v1", ConfigOutcome::Applied, "owner = 1").await;
     let rows: Vec<(Option<String>, String, String, String)> =
         sqlx::query_as("SELECT fleet, version, outcome, diff FROM audit.config_changes ORDER BY at")
-            .fetch_all(&world.db.pool())
+            .fetch_all(&world.db().pool())
             .await
             .unwrap();
     let row = |fleet: Option<&str>, version: &str, outcome: &str, diff: &str| {
@@ -103,18 +103,12 @@ async fn configurations_are_recorded_when_they_change_with_what_changed() {
     assert_eq!(rows, expected);
 }
 
-#[tokio::test]
-async fn replicas_that_load_the_same_change_at_once_record_it_once() {
-    let world = World::new().await;
+async fn replicas_that_load_the_same_change_at_once_record_it_once(world: World) {
     for fleet in [None, Some(FleetName::new("web"))] {
         let change =
             ConfigChange { fleet, version: "v1".into(), outcome: ConfigOutcome::Applied, text: "a".into() };
         let results = futures::future::join_all((0..5).map(|_| world.store.config_record(&change))).await;
         assert!(results.iter().all(Result::is_ok), "{results:?}");
     }
-    let count: i64 = sqlx::query_scalar("SELECT count(*) FROM audit.config_changes")
-        .fetch_one(&world.db.pool())
-        .await
-        .unwrap();
-    assert_eq!(count, 2);
+    assert_eq!(world.subject.count(Count::Configurations).await, 2);
 }
