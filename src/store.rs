@@ -63,10 +63,15 @@ pub trait Store: Send + Sync {
         budget_span: Duration,
     ) -> Result<StoredFleet, StoreError>;
 
-    /// Records a decision with its observation and, in the same transaction, its intents. Re-checks inside it the
-    /// versions of the hosts to be drained, that each is not draining already, and, where it launches anything,
-    /// live + reserved + orphans + new ≤ max. Live is every host that is not final and whose termination was not sent: a
-    /// draining machine is a machine.
+    /// Records a decision with its observation and, in the same transaction, its intents. Re-checks inside it what it was
+    /// judged by, and says with a [`StoreError::Conflict`] what no longer holds:
+    ///
+    /// - where it launches anything, live + reserved + orphans + new ≤ max. Live is every host that is not final and
+    ///   whose termination was not sent: a draining machine is a machine;
+    /// - of every host that it drains or keeps: the version, that it is the fleet's, that it is not draining already, or
+    ///   that no target group was asked to let it go;
+    /// - where it drains anything, that the budget has that much left, whatever the reason; and that of the hosts that
+    ///   serve none is *chosen* to go (every reason but that it failed) when only `min` do.
     async fn decision_commit(&self, fence: &Fence, commit: &DecisionCommit) -> Result<Timestamp, StoreError>;
 
     /// Records an attempt before anything is sent for it. At most one unresolved attempt a launch.
@@ -218,6 +223,19 @@ pub struct DecisionCommit {
     pub max: u32,
     /// Live instances with our tags and no row, which count under the ceiling too.
     pub orphans: u32,
+    /// The floor that the transaction re-checks.
+    pub min: u32,
+    /// The termination budget that the transaction re-checks.
+    pub budget: DrainBudget,
+}
+
+/// How many hosts may be chosen to go, for whatever reason, within a sliding span.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DrainBudget {
+    /// So many.
+    pub count: u32,
+    /// Within this.
+    pub per: Duration,
 }
 
 /// One host's change of state.

@@ -14,7 +14,7 @@ use crate::domain::tags;
 use crate::reconcile::desk::Desk;
 use crate::reconcile::references;
 use crate::reconcile::scene::Scene;
-use crate::store::{DecisionCommit, HostChange, StoreError};
+use crate::store::{DecisionCommit, DrainBudget, HostChange, StoreError};
 
 /// Whether a decision is in the rows.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,6 +55,8 @@ pub async fn commit(
         hosts: drains.clone(),
         max: desk.policy.size.max,
         orphans: scene.orphans,
+        min: desk.policy.size.min,
+        budget: DrainBudget { count: desk.policy.safety.budget_count, per: desk.policy.safety.budget_per },
         plan,
     };
     match desk.parts.store.decision_commit(desk.fence, &commit).await {

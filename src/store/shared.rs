@@ -1,14 +1,16 @@
 //! What every store judges alike. A rule that is written twice is two rules before long, so what needs no database to be
 //! said stands here, and both stores ask it.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::decide::plan::Action;
 use crate::decide::policy::Mode;
 use crate::decide::signal::Observation;
 use crate::domain::failure::{CloudError, FailureClass};
-use crate::domain::ids::FleetName;
-use crate::store::{DecisionCommit, StoreError};
+use crate::domain::host::{DrainReason, HostState};
+use crate::domain::ids::{FleetName, InstanceId};
+use crate::store::{DecisionCommit, HostChange, StoreError};
 
 /// Observations that a fleet keeps at least, and a load gives at most: a window may look at 1000 ticks, and each of them
 /// is a kilobyte or so.
@@ -93,6 +95,74 @@ pub(super) fn ceiling(
         "fleet {fleet} may not launch {new}: {live} live, {reserved} reserved and {orphans} unowned leave no room for \
          them under its max of {max}"
     )))
+}
+
+/// A host that a decision sends away.
+pub(super) struct Leaver<'a> {
+    pub(super) id: &'a InstanceId,
+    reason: DrainReason,
+}
+
+/// The hosts that a decision sends away, in its order.
+pub(super) fn leavers(commit: &DecisionCommit) -> Vec<Leaver<'_>> {
+    let leaver = |change: &'_ HostChange| match &change.after.state {
+        HostState::Draining { drain } => Some(drain.reason),
+        _ => None,
+    };
+    let begun = commit.hosts.iter().filter_map(|change| Some((change, leaver(change)?)));
+    begun.map(|(change, reason)| Leaver { id: &change.after.id, reason }).collect()
+}
+
+/// What the rows say when hosts are sent away.
+pub(super) struct Standing<'a> {
+    /// Hosts that serve.
+    pub(super) healthy: usize,
+    /// Of the hosts that are sent away, those that serve.
+    pub(super) serving: &'a BTreeSet<InstanceId>,
+    /// Of the hosts that are sent away, those that are on their way out already.
+    pub(super) leaving: &'a BTreeSet<InstanceId>,
+    /// Hosts that were chosen to go within the budget's span.
+    pub(super) spent: usize,
+}
+
+/// Whether these hosts may be sent away as things stand: the same judgment as the decision's, of the rows that the
+/// transaction sees. A host that serves nobody is not kept by the floor, and neither is one that failed.
+pub(super) fn departures(
+    fleet: &FleetName,
+    commit: &DecisionCommit,
+    leavers: &[Leaver<'_>],
+    standing: &Standing<'_>,
+) -> Result<(), StoreError> {
+    if let Some(leaver) = leavers.iter().find(|leaver| standing.leaving.contains(leaver.id)) {
+        return Err(StoreError::Conflict(format!("host {} is on its way out already", leaver.id)));
+    }
+    let (count, spent) = (commit.budget.count as usize, standing.spent);
+    if !leavers.is_empty() && spent + leavers.len() > count {
+        return Err(StoreError::Conflict(format!(
+            "fleet {fleet} may not send {} away: {spent} of {count} terminations within {} s are spent",
+            leavers.len(),
+            commit.budget.per.as_secs()
+        )));
+    }
+    let mut healthy = standing.healthy;
+    for leaver in leavers.iter().filter(|leaver| standing.serving.contains(leaver.id)) {
+        if is_choice(leaver.reason) && healthy <= commit.min as usize {
+            return Err(StoreError::Conflict(format!(
+                "host {} of fleet {fleet} may not go ({}): only {healthy} serve, and its min is {}",
+                leaver.id, leaver.reason, commit.min
+            )));
+        }
+        healthy = healthy.saturating_sub(1);
+    }
+    Ok(())
+}
+
+/// Whether a host that goes for this reason could as well stay.
+fn is_choice(reason: DrainReason) -> bool {
+    match reason {
+        DrainReason::ScaleIn | DrainReason::Operator | DrainReason::AboveMax => true,
+        DrainReason::BootTimeout | DrainReason::Unhealthy => false,
+    }
 }
 
 /// What a call came to, where outcomes are counted.

@@ -7,6 +7,7 @@
 mod calls;
 mod cookbook;
 mod decisions;
+mod departures;
 mod embedded;
 mod fixture;
 mod history;

@@ -4,14 +4,14 @@ use chrono::TimeDelta;
 
 use crate::decide::plan::Plan;
 use crate::decide::policy::Mode;
-use crate::domain::host::{HostState, Step};
+use crate::domain::host::{Host, HostState, Step};
 use crate::domain::ids::{DecisionId, FleetName};
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Timestamp, before};
 use crate::store::memory::event::Event;
 use crate::store::memory::rows::{Decided, FleetRow, Run};
 use crate::store::memory::transaction::Tx;
 use crate::store::memory::{fleet, host, launch};
-use crate::store::shared::{self, WINDOW_MAX, bounded, int};
+use crate::store::shared::{self, Standing, WINDOW_MAX, bounded, bounded_span, int};
 use crate::store::{DecisionCommit, Fence, StoreError};
 
 /// A run of the same quiet decision is no longer than this, so that the inputs in a row are never older.
@@ -36,6 +36,7 @@ pub(super) fn commit(
     }
     check_ceiling(tx, fence, commit)?;
     check_recalls(tx, fence, commit)?;
+    check_departures(tx, fence, commit)?;
     ensure_new(tx, commit)?;
     let first_drain = tx.next_drain();
     for change in &commit.hosts {
@@ -106,6 +107,28 @@ fn check_recalls(tx: &Tx<'_>, fence: &Fence, commit: &DecisionCommit) -> Result<
         None => Ok(()),
         Some(id) => Err(StoreError::Conflict(format!("host {id} is being deregistered; its drain goes on"))),
     }
+}
+
+/// Who goes may go, and the floor and the budget have room for it.
+fn check_departures(tx: &Tx<'_>, fence: &Fence, commit: &DecisionCommit) -> Result<(), StoreError> {
+    let leavers = shared::leavers(commit);
+    if leavers.is_empty() {
+        return Ok(());
+    }
+    let is_healthy = |host: &Host| matches!(host.state, HostState::Healthy { .. });
+    let rows = leavers.iter().filter_map(|leaver| tx.host_of(&fence.fleet, leaver.id));
+    let of = |keep: &dyn Fn(&Host) -> bool| {
+        rows.clone().map(|row| &row.host).filter(|host| keep(host)).map(|host| host.id.clone()).collect()
+    };
+    let spent =
+        fleet::spent(tx.rows.fleets.get(&fence.fleet), before(tx.now, bounded_span(commit.budget.per)));
+    let standing = Standing {
+        healthy: tx.rows.alive(&fence.fleet).filter(|host| is_healthy(host)).count(),
+        serving: &of(&is_healthy),
+        leaving: &of(&|host| host.state.drain().is_some()),
+        spent: spent.len(),
+    };
+    shared::departures(&fence.fleet, commit, &leavers, &standing)
 }
 
 fn ensure_new(tx: &Tx<'_>, commit: &DecisionCommit) -> Result<(), StoreError> {

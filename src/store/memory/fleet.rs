@@ -77,7 +77,7 @@ fn window(known: Option<&FleetRow>, from: Timestamp) -> Vec<crate::decide::signa
 }
 
 /// When hosts were chosen to go after `from`.
-fn spent(known: Option<&FleetRow>, from: Timestamp) -> Vec<Timestamp> {
+pub(super) fn spent(known: Option<&FleetRow>, from: Timestamp) -> Vec<Timestamp> {
     let after = known.into_iter().flat_map(|row| row.spent.range((from, 0)..));
     after.map(|(at, _)| *at).filter(|at| *at > from).collect()
 }

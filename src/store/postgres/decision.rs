@@ -1,5 +1,7 @@
 //! Decisions: what was judged, and in the same transaction everything that follows from it.
 
+use std::collections::BTreeSet;
+
 use sqlx::types::Json;
 use uuid::Uuid;
 
@@ -7,12 +9,12 @@ use crate::decide::plan::{Action, Plan};
 use crate::decide::policy::Mode;
 use crate::decide::signal::Observation;
 use crate::domain::host::Step;
-use crate::domain::ids::{DecisionId, Epoch, FleetName, ReplicaId};
+use crate::domain::ids::{DecisionId, Epoch, FleetName, InstanceId, ReplicaId};
 use crate::domain::time::Timestamp;
-use crate::store::postgres::convert::json;
+use crate::store::postgres::convert::{json, secs};
 use crate::store::postgres::session::Tx;
 use crate::store::postgres::{fleet, host, launch, lease, operator};
-use crate::store::shared::{self, WINDOW_MAX, bounded, int};
+use crate::store::shared::{self, Standing, WINDOW_MAX, bounded, int};
 use crate::store::{DecisionCommit, DecisionFilter, DecisionRow, Fence, StoreError};
 
 pub(super) async fn commit(
@@ -31,6 +33,7 @@ pub(super) async fn commit(
     }
     check_ceiling(tx, fence, commit).await?;
     check_recalls(tx, fence, commit).await?;
+    check_departures(tx, fence, commit, now).await?;
     insert(tx, fence, commit, &signature, now).await?;
     for change in &commit.hosts {
         host::advance(tx, fence, change, Some(commit.id)).await?;
@@ -66,6 +69,50 @@ async fn check_recalls(tx: &mut Tx, fence: &Fence, commit: &DecisionCommit) -> R
         None => Ok(()),
         Some(id) => Err(StoreError::Conflict(format!("host {id} is being deregistered; its drain goes on"))),
     }
+}
+
+/// Who goes may go, and the floor and the budget have room for it.
+async fn check_departures(
+    tx: &mut Tx,
+    fence: &Fence,
+    commit: &DecisionCommit,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let leavers = shared::leavers(commit);
+    if leavers.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<String> = leavers.iter().map(|leaver| leaver.id.to_string()).collect();
+    let row = sqlx::query!(
+        r#"SELECT count(*) FILTER (WHERE state = 'healthy') AS "healthy!",
+                  coalesce(array_agg(instance_id) FILTER (WHERE state = 'healthy' AND instance_id = ANY ($2)), '{}')
+                      AS "serving!",
+                  coalesce(array_agg(instance_id) FILTER (WHERE drain_id IS NOT NULL AND instance_id = ANY ($2)), '{}')
+                      AS "leaving!",
+                  (SELECT count(*) FROM scaler.drain
+                   WHERE fleet = $1 AND started_at > $3::timestamptz - make_interval(secs => $4)
+                     AND outcome IS DISTINCT FROM 'cancelled') AS "spent!"
+           FROM scaler.host WHERE fleet = $1 AND state NOT IN ('terminated', 'lost')"#,
+        fence.fleet.as_str(),
+        &ids,
+        now,
+        secs(commit.budget.per),
+    )
+    .fetch_one(tx)
+    .await?;
+    let (serving, leaving) = (named(row.serving), named(row.leaving));
+    let count = |count: i64| usize::try_from(count).unwrap_or(usize::MAX);
+    let standing = Standing {
+        healthy: count(row.healthy),
+        serving: &serving,
+        leaving: &leaving,
+        spent: count(row.spent),
+    };
+    shared::departures(&fence.fleet, commit, &leavers, &standing)
+}
+
+fn named(ids: Vec<String>) -> BTreeSet<InstanceId> {
+    ids.into_iter().map(InstanceId::new).collect()
 }
 
 /// When this very commit was made, if it was.

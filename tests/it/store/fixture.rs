@@ -20,8 +20,8 @@ use fleet_scaler::domain::time::Timestamp;
 use fleet_scaler::entropy::{ChaChaEntropy, Entropy as _};
 use fleet_scaler::store::postgres::PostgresStore;
 use fleet_scaler::store::{
-    CloudCall, DecisionCommit, Fence, HostChange, LeaseAnswer, Operation, OperatorAction, OperatorActionKind,
-    PoolChange, Resolution, Store, StoreError, StoredFleet,
+    CloudCall, DecisionCommit, DrainBudget, Fence, HostChange, LeaseAnswer, Operation, OperatorAction,
+    OperatorActionKind, PoolChange, Resolution, Store, StoreError, StoredFleet,
 };
 use uuid::Uuid;
 
@@ -206,7 +206,9 @@ pub(super) fn decision(action: Action, before: u32, wanted: u32, at: Timestamp) 
         cloud: CloudView::Fresh,
     };
     let id = DecisionId(fresh());
-    DecisionCommit { id, mode: Mode::Live, plan, launches: vec![], hosts: vec![], max: 20, orphans: 0 }
+    let budget = DrainBudget { count: 20, per: HOUR };
+    let (launches, hosts) = (vec![], vec![]);
+    DecisionCommit { id, mode: Mode::Live, plan, launches, hosts, max: 20, orphans: 0, min: 0, budget }
 }
 
 pub(super) fn pool(zone: &str) -> Pool {
