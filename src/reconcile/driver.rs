@@ -52,6 +52,10 @@ pub async fn run(
         Arc::new(Lookout::new(Arc::clone(&parts.cloud), Arc::clone(&parts.clock), service.owner.clone()));
     let mut watcher = Watcher::start(&dir).await;
     let (names, fleets_in_force) = watch::channel(configuration.fleets.keys().cloned().collect::<Vec<_>>());
+    // Before anybody can say that the database answers: with no fleet expected yet, that alone would look ready.
+    for (name, fleet) in &configuration.fleets {
+        health.expect(name, fleet.interval);
+    }
     let background = [
         tokio::spawn(watch_database(parts.clone(), Arc::clone(&health), stop.clone())),
         tokio::spawn(watch_unowned(parts.clone(), Arc::clone(&lookout), fleets_in_force, stop.clone())),
