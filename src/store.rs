@@ -8,6 +8,7 @@ pub mod memory;
 pub mod postgres;
 mod shared;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -53,6 +54,12 @@ pub trait Store: Send + Sync {
     ) -> Result<LeaseAnswer, StoreError>;
     /// Gives a lease back, so that the next replica need not wait for it to run out.
     async fn lease_release(&self, fence: &Fence) -> Result<(), StoreError>;
+
+    /// Says that this replica lives, for `span` from now, and tells who else does and how the leases stand. Needs no
+    /// fence and gives no right: it only serves to divide the fleets fairly.
+    async fn muster(&self, replica: &ReplicaId, span: Duration) -> Result<Muster, StoreError>;
+    /// Says that this replica ends, so that the others may divide its fleets at once. No error for one that is unknown.
+    async fn muster_leave(&self, replica: &ReplicaId) -> Result<(), StoreError>;
 
     /// Everything about one fleet, as of one moment. `horizon`: how far back observations are wanted; `budget_span`: how
     /// far back drains count.
@@ -177,6 +184,17 @@ pub struct Lease {
     pub epoch: Epoch,
     /// Until when.
     pub expires_at: Timestamp,
+}
+
+/// Who lives and who holds what, as of one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Muster {
+    /// The store's clock at that moment.
+    pub now: Timestamp,
+    /// The replicas whose word still holds, by name; whoever asked is always among them.
+    pub replicas: Vec<ReplicaId>,
+    /// Every lease that was ever taken, those that ran out or were given back included.
+    pub leases: BTreeMap<FleetName, Lease>,
 }
 
 /// Everything about one fleet, as of one moment.

@@ -41,6 +41,7 @@ const METRICS: &[(Kind, &str, &str)] = &[
     ),
     (Kind::Gauge, "fleet_scaler_paused", "1 while a person has paused a fleet in this direction."),
     (Kind::Gauge, "fleet_scaler_lease_held", "1 while this replica holds a fleet's lease."),
+    (Kind::Gauge, "fleet_scaler_replicas", "Replicas that share the fleets, this one included."),
     (
         Kind::Gauge,
         "fleet_scaler_oldest_unowned_instance_seconds",

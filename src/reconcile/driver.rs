@@ -1,5 +1,5 @@
-//! The only place that spawns: a task a fleet, one that asks the database how it is, and one that watches for instances of
-//! no fleet. The configuration is watched by the caller's own loop here.
+//! The only place that spawns: a task a fleet, one that asks the database how it is, one that hears of the other replicas,
+//! and one that watches for instances of no fleet. The configuration is watched by the caller's own loop here.
 //!
 //! Fleets are independent: each has its own task and its own deadline for a tick, so one that hangs, or panics, holds up
 //! nobody else and is started afresh.
@@ -21,6 +21,7 @@ use crate::domain::ids::FleetName;
 use crate::domain::tags;
 use crate::reconcile::health::Health;
 use crate::reconcile::observe::Lookout;
+use crate::reconcile::roster::Roster;
 use crate::reconcile::tick::{FleetRunner, Ticked};
 use crate::reconcile::{Parts, telemetry};
 use crate::store::{ConfigChange, ConfigOutcome, StoreError};
@@ -33,6 +34,8 @@ const DATABASE_INTERVAL: Duration = Duration::from_secs(2);
 const DATABASE_DEADLINE: Duration = Duration::from_secs(2);
 /// How often instances of no fleet are looked for.
 const UNOWNED_INTERVAL: Duration = Duration::from_secs(30);
+/// Of a lease: how often a replica says that it lives, and a fleet that rests looks whether it must keep, take or give.
+const LEASE_PARTS: u32 = 3;
 /// How long before a fleet whose task died is started again.
 const RESTART_WAIT: Duration = Duration::from_secs(5);
 
@@ -52,18 +55,27 @@ pub async fn run(
         Arc::new(Lookout::new(Arc::clone(&parts.cloud), Arc::clone(&parts.clock), service.owner.clone()));
     let mut watcher = Watcher::start(&dir).await;
     let (names, fleets_in_force) = watch::channel(configuration.fleets.keys().cloned().collect::<Vec<_>>());
+    let roster = Arc::new(Roster::new(Arc::clone(&parts.clock), service.lease));
     // Before anybody can say that the database answers: with no fleet expected yet, that alone would look ready.
     for (name, fleet) in &configuration.fleets {
         health.expect(name, fleet.interval);
+        roster.expect(name);
+    }
+    // Heard first, so that a replica that joins others does not start by taking more than its share.
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = muster(&parts, &roster, service.lease) => {}
     }
     let background = [
         tokio::spawn(watch_database(parts.clone(), Arc::clone(&health), stop.clone())),
+        tokio::spawn(watch_replicas(parts.clone(), Arc::clone(&roster), service.lease, stop.clone())),
         tokio::spawn(watch_unowned(parts.clone(), Arc::clone(&lookout), fleets_in_force, stop.clone())),
     ];
     let mut crew = Crew {
         parts,
         service,
         lookout,
+        roster,
         health,
         stop: stop.clone(),
         tasks: BTreeMap::new(),
@@ -95,6 +107,7 @@ struct Crew {
     parts: Parts,
     service: ServiceConfig,
     lookout: Arc<Lookout>,
+    roster: Arc<Roster>,
     health: Arc<Health>,
     stop: CancellationToken,
     tasks: BTreeMap<FleetName, FleetTask>,
@@ -153,6 +166,7 @@ impl Crew {
                 self.leaving.insert(name.clone(), task.task);
             }
             self.health.forget(&name);
+            self.roster.forget(&name);
             for direction in ["out", "in"] {
                 telemetry::paused(&name, direction, true);
             }
@@ -183,12 +197,14 @@ impl Crew {
         let looked_after = Post {
             parts: self.parts.clone(),
             lookout: Arc::clone(&self.lookout),
+            roster: Arc::clone(&self.roster),
             lease: self.service.lease,
             health: Arc::clone(&self.health),
             config: receiver,
             stop: stop.clone(),
         };
         self.health.expect(&name, interval);
+        self.roster.expect(&name);
         let before = self.leaving.remove(&name);
         let task = tokio::spawn(async move {
             // A file that vanished and came back: two loops of one fleet would share one lease.
@@ -236,6 +252,7 @@ impl Crew {
 struct Post {
     parts: Parts,
     lookout: Arc<Lookout>,
+    roster: Arc<Roster>,
     lease: Duration,
     health: Arc<Health>,
     config: watch::Receiver<Arc<FleetConfig>>,
@@ -279,18 +296,24 @@ async fn fleet_loop(mut post: Post) {
     runner.release().await;
 }
 
-/// Waits for the next tick, or for a reason to make it sooner, and keeps the lease meanwhile where it would run out.
+/// Waits for the next tick, or for a reason to make it sooner. Meanwhile it keeps the lease where it would run out, gives it
+/// to a replica that holds too few, and ends the wait where a lease is there to be taken.
 async fn rest_between_ticks(post: &mut Post, runner: &mut FleetRunner, rest: Duration) {
     let mut left = rest;
     loop {
-        let nap = left.min(post.lease / 3);
+        if runner.is_at_rest() && post.roster.lets_go(&runner.config().name) {
+            tracing::info!(fleet = %runner.config().name, "given to a replica that holds fewer fleets");
+            runner.release().await;
+        }
+        let nap = left.min(post.lease / LEASE_PARTS);
         tokio::select! {
             () = post.stop.cancelled() => return,
             _ = post.config.changed() => return post.config.mark_changed(),
             () = post.parts.clock.sleep(nap) => {}
         }
         left = left.saturating_sub(nap);
-        if left.is_zero() {
+        let to_be_taken = !runner.holds() && post.roster.offers(&runner.config().name);
+        if left.is_zero() || to_be_taken {
             return;
         }
         if let Err(error) = runner.keep().await {
@@ -303,7 +326,13 @@ async fn one_tick(post: &Post, runner: &mut FleetRunner) {
     let fleet = runner.config().name.clone();
     let interval = runner.config().interval;
     let started = post.parts.clock.elapsed();
-    let outcome = tokio::time::timeout(TICK_DEADLINE, runner.tick()).await;
+    let outcome = if post.roster.claim(&fleet) {
+        tokio::time::timeout(TICK_DEADLINE, runner.tick()).await
+    } else {
+        telemetry::lease(&fleet, false);
+        Ok(Ok(Ticked::NotHeld))
+    };
+    post.roster.settle(&fleet, runner.holds());
     let took = post.parts.clock.elapsed().saturating_sub(started);
     let (label, result) = match &outcome {
         Ok(Ok(Ticked::Done(_))) => ("done", Ok(())),
@@ -344,6 +373,30 @@ async fn watch_database(parts: Parts, health: Arc<Health>, stop: CancellationTok
             () = stop.cancelled() => return,
             () = parts.clock.sleep(DATABASE_INTERVAL) => {}
         }
+    }
+}
+
+/// Says that this replica lives and hears of the others, until it ends; then says that, before its leases are given back.
+async fn watch_replicas(parts: Parts, roster: Arc<Roster>, lease: Duration, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            () = parts.clock.sleep(lease / LEASE_PARTS) => {}
+        }
+        muster(&parts, &roster, lease).await;
+    }
+    if let Err(error) = parts.store.muster_leave(&parts.replica).await {
+        tracing::debug!(%error, "the others learn of this end by its silence");
+    }
+}
+
+async fn muster(parts: &Parts, roster: &Roster, lease: Duration) {
+    match parts.store.muster(&parts.replica, lease).await {
+        Ok(muster) => {
+            telemetry::replicas(muster.replicas.len());
+            roster.hear(&muster, &parts.replica);
+        }
+        Err(error) => tracing::debug!(%error, "how many replicas there are is not known at this moment"),
     }
 }
 

@@ -65,6 +65,11 @@ pub(super) fn lease(fleet: &FleetName, held: bool) {
     gauge!("fleet_scaler_lease_held", "fleet" => fleet.to_string()).set(f64::from(u8::from(held)));
 }
 
+/// How many replicas share the fleets, this one included.
+pub(super) fn replicas(count: usize) {
+    gauge!("fleet_scaler_replicas").set(count as f64);
+}
+
 /// How long a tick took, and how it ended.
 pub(super) fn ticked(fleet: &FleetName, took: Duration, outcome: &'static str) {
     histogram!("fleet_scaler_tick_seconds", "fleet" => fleet.to_string()).record(took.as_secs_f64());

@@ -127,6 +127,18 @@ impl FleetRunner {
         self.settled = None;
     }
 
+    /// Whether the lease was ours when it was last asked for.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.fence.is_some()
+    }
+
+    /// Whether the lease may pass to another replica now: no call of ours is out that the next tick would settle.
+    #[must_use]
+    pub fn is_at_rest(&self) -> bool {
+        self.fence.as_ref().is_some_and(|fence| self.settled == Some(fence.epoch))
+    }
+
     /// Gives the lease back, so that another replica need not wait for it to run out.
     pub async fn release(&mut self) {
         let Some(fence) = self.fence.take() else { return };

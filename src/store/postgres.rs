@@ -22,6 +22,7 @@ mod host;
 mod launch;
 mod lease;
 mod operator;
+mod replica;
 mod retry;
 mod schema;
 mod session;
@@ -43,7 +44,7 @@ use crate::store::postgres::retry::{Patience, within};
 use crate::store::postgres::session::Tx;
 use crate::store::{
     CallAnswer, CloudCall, ConfigChange, DecisionCommit, DecisionFilter, DecisionRow, Fence, HostChange,
-    LeaseAnswer, OperatorAction, Orphan, OrphanSightings, Resolution, Store, StoreError, StoredFleet,
+    LeaseAnswer, Muster, OperatorAction, Orphan, OrphanSightings, Resolution, Store, StoreError, StoredFleet,
 };
 
 /// One consistent view of several tables.
@@ -172,6 +173,14 @@ impl Store for PostgresStore {
 
     async fn lease_release(&self, fence: &Fence) -> Result<(), StoreError> {
         transaction!(self, WRITE, DEADLINE, |tx| lease::release(tx, fence).await?)
+    }
+
+    async fn muster(&self, replica: &ReplicaId, span: Duration) -> Result<Muster, StoreError> {
+        transaction!(self, WRITE, DEADLINE, |tx| replica::muster(tx, replica, span).await?)
+    }
+
+    async fn muster_leave(&self, replica: &ReplicaId) -> Result<(), StoreError> {
+        transaction!(self, WRITE, DEADLINE, |tx| replica::leave(tx, replica).await?)
     }
 
     async fn fleet_load(

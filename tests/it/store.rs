@@ -16,5 +16,6 @@ mod launches;
 mod lease;
 mod operators;
 mod outage;
+mod replicas;
 mod schema;
 mod subject;

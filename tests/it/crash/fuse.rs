@@ -24,7 +24,7 @@ use fleet_scaler::provider::{
 };
 use fleet_scaler::store::{
     CallAnswer, CloudCall, ConfigChange, DecisionCommit, DecisionFilter, DecisionRow, Fence, HostChange,
-    LeaseAnswer, OperatorAction, Orphan, OrphanSightings, Resolution, Store, StoreError, StoredFleet,
+    LeaseAnswer, Muster, OperatorAction, Orphan, OrphanSightings, Resolution, Store, StoreError, StoredFleet,
 };
 
 /// On which side of the step the process dies.
@@ -103,6 +103,12 @@ impl Store for FusedStore {
     }
     async fn lease_release(&self, fence: &Fence) -> Result<(), StoreError> {
         self.fuse.step("lease_release", self.inner.lease_release(fence)).await
+    }
+    async fn muster(&self, replica: &ReplicaId, span: Duration) -> Result<Muster, StoreError> {
+        self.inner.muster(replica, span).await
+    }
+    async fn muster_leave(&self, replica: &ReplicaId) -> Result<(), StoreError> {
+        self.inner.muster_leave(replica).await
     }
     async fn fleet_load(
         &self,
