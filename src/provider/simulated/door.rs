@@ -1,5 +1,9 @@
 //! The door for the service in this process: the model as a [`CloudProvider`].
+//!
+//! It asks what the adapter to AWS asks, call for call and page for page, so that a fault meant for one call strikes the
+//! same one through either door. One suite of tests is run through both.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use async_trait::async_trait;
@@ -7,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::domain::failure::{CloudError, FailureClass};
 use crate::domain::ids::{InstanceId, LaunchId, OwnerName, SubnetId, TargetGroupArn};
-use crate::domain::launch::{RunRequest, TemplateRef};
+use crate::domain::launch::{Market, RunRequest, TemplateRef};
 use crate::domain::tags;
 use crate::provider::failure_codes::classify;
 use crate::provider::simulated::SimulatedCloud;
@@ -22,6 +26,9 @@ use crate::provider::{
     CloudInstance, CloudProvider, InstanceState, Receipt, RunReply, SubnetInfo, TargetGroup, TargetHealth,
     TargetId,
 };
+
+/// Instances of one page: what the adapter to AWS asks for.
+const PAGE_SIZE: usize = 1000;
 
 impl SimulatedCloud {
     /// One call with its deadline. Gives the answer and the id of the request.
@@ -54,16 +61,26 @@ impl SimulatedCloud {
     }
 
     async fn find(&self, tag: &str, value: String) -> Result<Vec<CloudInstance>, CloudError> {
-        let request = DescribeInstances {
+        let mut request = DescribeInstances {
             filters: vec![Filter { name: format!("tag:{tag}"), values: vec![value] }],
+            max_results: Some(PAGE_SIZE),
             ..DescribeInstances::default()
         };
-        let call = plain(Op::DescribeInstances, json!(request));
-        let (page, _) = self.ask(call, move |model, _| model.describe_instances(&request)).await?;
-        Ok(page.instances.iter().map(cloud_instance).collect())
+        let mut found = BTreeMap::new();
+        loop {
+            let (call, asked) = (plain(Op::DescribeInstances, json!(request)), request.clone());
+            let (page, _) = self.ask(call, move |model, _| model.describe_instances(&asked)).await?;
+            found.extend(page.instances.iter().map(cloud_instance).map(|one| (one.id.clone(), one)));
+            // The model's tokens rise with the ids, so the pages have an end.
+            let Some(next) = page.next_token else { return Ok(found.into_values().collect()) };
+            request.next_token = Some(next);
+        }
     }
 
     async fn targets(&self, op: Op, targets: Targets) -> Result<Receipt, CloudError> {
+        if targets.targets.is_empty() {
+            return Ok(Receipt::default());
+        }
         let call = plain(op, json!(targets));
         let work = move |model: &mut Model, _: &str| match op {
             Op::RegisterTargets => model.register(&targets),
@@ -94,6 +111,13 @@ fn cloud_instance(instance: &Instance) -> CloudInstance {
 }
 
 fn run_instances(request: &RunRequest, dry_run: DryRun) -> RunInstances {
+    let mut other =
+        BTreeMap::from([("InstanceInitiatedShutdownBehavior".to_owned(), "terminate".to_owned())]);
+    if request.template.market == Market::Spot {
+        let of_spot = |name: &str| format!("InstanceMarketOptions.SpotOptions.{name}");
+        other.insert(of_spot("InstanceInterruptionBehavior"), "terminate".to_owned());
+        other.insert(of_spot("SpotInstanceType"), "one-time".to_owned());
+    }
     RunInstances {
         client_token: Some(request.client_token.to_string()),
         template: Some(request.template.template.clone()),
@@ -104,7 +128,7 @@ fn run_instances(request: &RunRequest, dry_run: DryRun) -> RunInstances {
         max_count: request.max_count,
         market: request.template.market,
         tags: request.template.tags.clone(),
-        other: [("InstanceInitiatedShutdownBehavior".to_owned(), "terminate".to_owned())].into(),
+        other,
         dry_run,
     }
 }
@@ -151,9 +175,12 @@ impl CloudProvider for SimulatedCloud {
     }
 
     async fn target_group(&self, group: &TargetGroupArn) -> Result<TargetGroup, CloudError> {
-        let arns = vec![group.clone()];
-        let call = plain(Op::DescribeTargetGroups, json!({ "target_groups": arns }));
-        let (found, _) = self.ask(call, move |model, _| model.target_groups(&arns)).await?;
+        let mut found = Vec::new();
+        for op in [Op::DescribeTargetGroups, Op::DescribeTargetGroupAttributes] {
+            let arns = vec![group.clone()];
+            let call = plain(op, json!({ "target_groups": arns }));
+            (found, _) = self.ask(call, move |model, _| model.target_groups(&arns)).await?;
+        }
         found.into_iter().next().map(|view| view.group).ok_or_else(|| {
             CloudError::new(FailureClass::NotFound, "TargetGroupNotFound", format!("no target group {group}"))
         })
@@ -187,6 +214,9 @@ impl CloudProvider for SimulatedCloud {
     }
 
     async fn terminate(&self, hosts: &[InstanceId]) -> Result<Receipt, CloudError> {
+        if hosts.is_empty() {
+            return Ok(Receipt::default());
+        }
         let ids = hosts.to_vec();
         let call = plain(Op::TerminateInstances, json!({ "instances": ids }));
         let (_, request_id) =

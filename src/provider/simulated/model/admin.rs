@@ -1,7 +1,7 @@
 //! What a person or a test does to the cloud from outside AWS's own operations: faults, foreign instances, more groups and
 //! templates, another load. Each refusal says what would be right.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -16,6 +16,7 @@ use crate::provider::simulated::model::faults::active::ActiveFault;
 use crate::provider::simulated::model::faults::{Death, Fault, PageFault};
 use crate::provider::simulated::model::instance::{Instance, Software};
 use crate::provider::simulated::model::journal::{Event, FaultChange};
+use crate::provider::simulated::model::launch::validate_tags;
 use crate::provider::simulated::model::load::{ActiveLoad, Curve, LoadTarget};
 use crate::provider::simulated::options::parts::{BucketOptions, TargetGroupOptions, TemplateOptions};
 
@@ -44,6 +45,10 @@ impl Model {
         let applied = match &fault {
             Fault::KillInstance { instance, how } => {
                 self.kill(instance, *how)?;
+                true
+            }
+            Fault::ChangeTags { instance, set, remove } => {
+                self.change_tags(instance, set, remove)?;
                 true
             }
             Fault::DeleteTargetGroup { target_group } => {
@@ -114,9 +119,9 @@ impl Model {
                 self.check_zone(zone.as_ref())?;
                 self.check_instance(instance.as_ref())
             }
-            Fault::KillInstance { instance, .. } | Fault::Protect { instance } => {
-                self.check_instance(Some(instance))
-            }
+            Fault::KillInstance { instance, .. }
+            | Fault::ChangeTags { instance, .. }
+            | Fault::Protect { instance } => self.check_instance(Some(instance)),
             Fault::StuckDraining { target_group } => self.check_group(target_group.as_ref()),
             Fault::DeleteTargetGroup { target_group } => self.check_group(Some(target_group)),
             Fault::Throttle { size, refill_per_second, .. } => check_bucket(*size, *refill_per_second),
@@ -171,6 +176,24 @@ impl Model {
                 }
                 self.recheck_healthy();
             }
+        }
+        Ok(())
+    }
+
+    /// Somebody changes an instance's tags by hand. Describes show it at once, which is the harder case for whoever
+    /// filters by them.
+    pub fn change_tags(
+        &mut self,
+        id: &InstanceId,
+        set: &BTreeMap<String, String>,
+        remove: &BTreeSet<String>,
+    ) -> Result<(), ApiError> {
+        self.check_instance(Some(id))?;
+        if let Some(instance) = self.instances.get_mut(id) {
+            let kept = instance.tags.iter().filter(|(key, _)| !remove.contains(*key));
+            let tags = kept.chain(set).map(|(key, value)| (key.clone(), value.clone())).collect();
+            validate_tags(&tags)?;
+            instance.tags = tags;
         }
         Ok(())
     }

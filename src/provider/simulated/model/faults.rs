@@ -5,6 +5,8 @@
 
 pub mod active;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::{Deserialize, Serialize};
 
 use crate::domain::ids::{InstanceId, InstanceType, TargetGroupArn, Zone};
@@ -116,6 +118,17 @@ pub enum Fault {
         /// How.
         #[serde(default)]
         how: Death,
+    },
+    /// Somebody changes an instance's tags by hand.
+    ChangeTags {
+        /// Whose.
+        instance: InstanceId,
+        /// Tags that it has from now on.
+        #[serde(default)]
+        set: BTreeMap<String, String>,
+        /// Keys of tags that it no longer has.
+        #[serde(default)]
+        remove: BTreeSet<String>,
     },
     /// An instance refuses to be terminated.
     Protect {
@@ -235,6 +248,7 @@ impl Fault {
             | Self::SlowBoot { .. }
             | Self::NeverHealthy { .. }
             | Self::KillInstance { .. }
+            | Self::ChangeTags { .. }
             | Self::Protect { .. }
             | Self::StuckDraining { .. }
             | Self::ZoneNotEnabled { .. }

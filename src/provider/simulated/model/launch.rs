@@ -6,6 +6,8 @@
 
 use std::net::Ipv4Addr;
 
+use chrono::SubsecRound as _;
+
 use crate::domain::ids::{InstanceId, InstanceType, SubnetId, Zone};
 use crate::domain::launch::TemplateRef;
 use crate::domain::time::after;
@@ -201,7 +203,8 @@ impl Model {
             instance_type: plan.instance_type.clone(),
             image_id: plan.image_id.clone(),
             address: self.free_address(),
-            launched_at: self.now,
+            // EC2 tells the launch time in whole seconds.
+            launched_at: self.now.trunc_subsecs(0),
             visible_at: after(self.now, self.faults.visibility_lag().unwrap_or(lag)),
             tags: request.tags.clone(),
             client_token: request.client_token.clone(),

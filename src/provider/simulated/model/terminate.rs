@@ -1,8 +1,11 @@
 //! TerminateInstances and CreateTags: calls that name instances, and fail whole where one name is bad.
+//!
+//! Protection is the exception: one protected instance fails the call, and keeps the others of its zone; those of other
+//! zones go all the same. Whoever reads the refusal as "nothing was done" is wrong about them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::domain::ids::InstanceId;
+use crate::domain::ids::{InstanceId, Zone};
 use crate::provider::InstanceState;
 use crate::provider::simulated::model::Model;
 use crate::provider::simulated::model::api::{ApiError, StateChange};
@@ -11,22 +14,19 @@ use crate::provider::simulated::model::journal::{Event, TerminationRecord, Verdi
 use crate::provider::simulated::model::launch::validate_tags;
 
 impl Model {
-    /// TerminateInstances: all of them, or none. An instance that is dead already is no error as long as it is shown.
+    /// TerminateInstances. An instance that is dead already is no error as long as it is shown.
     pub(crate) fn terminate(
         &mut self,
         ids: &[InstanceId],
         request_id: &str,
     ) -> Result<Vec<StateChange>, ApiError> {
         let instances = self.named(ids)?;
-        if let Some(instance) = instances.iter().find(|one| !one.is_dead() && self.faults.is_protected(one)) {
-            let text = format!(
-                "The instance '{}' may not be terminated. Modify its 'disableApiTermination' instance attribute and try again.",
-                instance.id
-            );
-            return Err(ApiError::client("OperationNotPermitted", text));
-        }
+        let is_protected = |one: &&&Instance| !one.is_dead() && self.faults.is_protected(one);
+        let refused = instances.iter().find(is_protected).map(|one| protected(&one.id));
+        let kept: BTreeSet<&Zone> = instances.iter().filter(is_protected).map(|one| &one.zone).collect();
         let records: Vec<TerminationRecord> = instances
             .iter()
+            .filter(|instance| !kept.contains(&instance.zone))
             .map(|instance| TerminationRecord {
                 instance: instance.id.clone(),
                 was: instance.state,
@@ -35,7 +35,8 @@ impl Model {
                 request_id: request_id.to_owned(),
             })
             .collect();
-        Ok(records.into_iter().map(|record| self.terminate_one(record)).collect())
+        let changes = records.into_iter().map(|record| self.terminate_one(record)).collect();
+        refused.map_or(Ok(changes), Err)
     }
 
     fn terminate_one(&mut self, record: TerminationRecord) -> StateChange {
@@ -81,4 +82,11 @@ impl Model {
         let once: std::collections::BTreeSet<&InstanceId> = ids.iter().collect();
         Ok(once.into_iter().filter_map(|id| self.instances.get(id)).collect())
     }
+}
+
+fn protected(id: &InstanceId) -> ApiError {
+    let text = format!(
+        "The instance '{id}' may not be terminated. Modify its 'disableApiTermination' instance attribute and try again."
+    );
+    ApiError::client("OperationNotPermitted", text)
 }

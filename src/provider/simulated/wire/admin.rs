@@ -1,5 +1,6 @@
 //! `/_sim/`: looking into the cloud and bending it, by hand or from a test in any language. JSON in, JSON out.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use axum::Router;
@@ -37,6 +38,7 @@ DELETE /_sim/faults                    clear all of them
 DELETE /_sim/faults/ID                 clear one; calls that it holds go on
 POST   /_sim/instances                 {\"subnet\":\"subnet-a\",\"tags\":{},\"count\":1}: an instance made by someone else
 POST   /_sim/instances/ID/kill         {\"how\":\"terminated\"} or {\"how\":\"unresponsive\"}
+POST   /_sim/instances/ID/tags         {\"set\":{},\"remove\":[]}: its tags, changed by someone else
 POST   /_sim/target-groups             {\"arn\":\"…\",\"name\":\"…\",\"port\":80,\"deregistration_delay\":\"30s\"}
 POST   /_sim/templates                 {\"id\":\"lt-…\",\"name\":\"…\",\"default_version\":1,\"versions\":[…]}
 POST   /_sim/load                      {\"curve\":\"constant\",\"rps\":300}, step, sine, points, trace, world_cup
@@ -53,6 +55,7 @@ Faults, each with \"fault\": its name
   slow_boot        zone, ms               new instances stay pending for so long
   never_healthy    instance | zone | next     health checks fail
   kill_instance    instance, how
+  change_tags      instance, set, remove  its tags, changed by someone else
   protect          instance               it refuses to be terminated
   stuck_draining   target_group
   zone_not_enabled zone                   its targets are unused (Target.NotInUse)
@@ -98,6 +101,7 @@ pub(super) fn router() -> Router<Arc<Shared>> {
         .route("/faults/{id}", delete(clear_fault))
         .route("/instances", post(add_instances))
         .route("/instances/{id}/kill", post(kill))
+        .route("/instances/{id}/tags", post(change_tags))
         .route("/target-groups", post(add_target_group))
         .route("/templates", post(put_template))
         .route("/load", post(set_load))
@@ -174,6 +178,22 @@ struct Kill {
 async fn kill(State(shared): State<Arc<Shared>>, Path(id): Path<String>, body: Bytes) -> Answered {
     let kill = if body.is_empty() { Kill::default() } else { read(&body)? };
     let fault = Fault::KillInstance { instance: InstanceId::new(id), how: kill.how };
+    shared.with(|model| model.set_fault(fault))?;
+    Ok(ok(&json!({})))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Tags {
+    #[serde(default)]
+    set: BTreeMap<String, String>,
+    #[serde(default)]
+    remove: BTreeSet<String>,
+}
+
+async fn change_tags(State(shared): State<Arc<Shared>>, Path(id): Path<String>, body: Bytes) -> Answered {
+    let Tags { set, remove } = read(&body)?;
+    let fault = Fault::ChangeTags { instance: InstanceId::new(id), set, remove };
     shared.with(|model| model.set_fault(fault))?;
     Ok(ok(&json!({})))
 }
