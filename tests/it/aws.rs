@@ -24,7 +24,7 @@ use fleet_scaler::domain::launch::{LaunchTemplate, Market, RunRequest, TemplateR
 use fleet_scaler::provider::aws::AwsProvider;
 
 /// The adapter, pointed at a server on loopback.
-async fn connect(endpoint: &str, call_timeout: Duration) -> AwsProvider {
+pub(crate) async fn connect(endpoint: &str, call_timeout: Duration) -> AwsProvider {
     let config =
         AwsConfig { region: "eu-west-1".to_owned(), endpoint_url: Some(endpoint.to_owned()), call_timeout };
     let credentials = Credentials::new("AKIATEST", "secret", None, None, "test");

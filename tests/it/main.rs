@@ -5,6 +5,7 @@
 mod architecture;
 mod aws;
 mod cli;
+mod cloud_contract;
 mod config;
 mod crash;
 mod service;

@@ -2,10 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
-mod balancing;
 mod faults;
-mod launching;
 mod pages;
+mod seed;
+mod verdicts;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -29,7 +29,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// A clock that moves when it is told to.
-struct ManualClock(watch::Sender<Timestamp>);
+pub(crate) struct ManualClock(watch::Sender<Timestamp>);
 
 impl ManualClock {
     fn new() -> Self {
@@ -37,7 +37,7 @@ impl ManualClock {
         Self(watch::Sender::new(start))
     }
 
-    fn pass(&self, span: Duration) {
+    pub(crate) fn pass(&self, span: Duration) {
         self.0.send_modify(|now| *now = after(*now, span));
     }
 }
@@ -59,13 +59,13 @@ impl Clock for ManualClock {
 }
 
 /// A cloud under test, with its clock in hand.
-struct Bench {
-    handle: CloudHandle,
-    clock: Arc<ManualClock>,
+pub(crate) struct Bench {
+    pub(crate) handle: CloudHandle,
+    pub(crate) clock: Arc<ManualClock>,
 }
 
 impl Bench {
-    async fn start(options: CloudOptions) -> Self {
+    pub(crate) async fn start(options: CloudOptions) -> Self {
         let clock = Arc::new(ManualClock::new());
         let stop = CancellationToken::new();
         let handle =
@@ -73,15 +73,15 @@ impl Bench {
         Self { handle, clock }
     }
 
-    fn cloud(&self) -> &SimulatedCloud {
+    pub(crate) fn cloud(&self) -> &SimulatedCloud {
         &self.handle.cloud
     }
 
-    fn pass(&self, seconds: u64) {
+    pub(crate) fn pass(&self, seconds: u64) {
         self.clock.pass(Duration::from_secs(seconds));
     }
 
-    fn fault(&self, fault: &Value) -> u64 {
+    pub(crate) fn fault(&self, fault: &Value) -> u64 {
         let fault: Fault = serde_json::from_value(fault.clone()).unwrap();
         self.cloud().set_fault(fault).unwrap()
     }
@@ -102,19 +102,19 @@ impl Bench {
     }
 
     /// The journal as JSON, as a person would read it.
-    fn journal(&self) -> Vec<Value> {
+    pub(crate) fn journal(&self) -> Vec<Value> {
         self.cloud().with_model(|model| {
             model.journal().since(0).map(|entry| serde_json::to_value(entry).unwrap()).collect()
         })
     }
 
-    fn calls(&self, op: &str) -> Vec<Value> {
+    pub(crate) fn calls(&self, op: &str) -> Vec<Value> {
         self.journal().into_iter().filter(|entry| entry["kind"] == "call" && entry["op"] == op).collect()
     }
 }
 
 /// No pages, no HTTP, no throttle, and every span the same each time.
-fn quiet() -> CloudOptions {
+pub(crate) fn quiet() -> CloudOptions {
     let mut options = CloudOptions::default().with_host_port(None).instant();
     options.boot = Span::exactly(Duration::from_secs(30));
     options.health = Span::exactly(Duration::from_secs(20));
@@ -123,15 +123,15 @@ fn quiet() -> CloudOptions {
     options
 }
 
-fn with_wire(options: CloudOptions) -> CloudOptions {
+pub(crate) fn with_wire(options: CloudOptions) -> CloudOptions {
     options.with_listen("127.0.0.1:0".parse().unwrap())
 }
 
-fn zone_of(subnet: &str) -> Zone {
+pub(crate) fn zone_of(subnet: &str) -> Zone {
     Zone::new(subnet.replace("subnet-", "eu-west-1"))
 }
 
-fn request(token: &str, subnet: &str, max_count: u32) -> RunRequest {
+pub(crate) fn request(token: &str, subnet: &str, max_count: u32) -> RunRequest {
     let tags = BTreeMap::from([
         (tags::OWNER.to_owned(), "prod-1".to_owned()),
         (tags::FLEET.to_owned(), "web".to_owned()),
@@ -150,12 +150,12 @@ fn request(token: &str, subnet: &str, max_count: u32) -> RunRequest {
     }
 }
 
-fn group() -> TargetGroupArn {
+pub(crate) fn group() -> TargetGroupArn {
     TargetGroupArn::new(DEFAULT_TARGET_GROUP)
 }
 
 /// Waits for something that another task does, in real time, and not for ever.
-async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     for _ in 0..500 {
         if holds() {
             return;

@@ -1,7 +1,6 @@
 //! Calls that get lost, refused, delayed and held, and what the journal keeps of them.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use fleet_scaler::domain::failure::FailureClass;
 use fleet_scaler::domain::ids::OwnerName;
@@ -10,32 +9,6 @@ use fleet_scaler::provider::simulated::model::faults::Fault;
 use serde_json::{Value, json};
 
 use super::{Bench, eventually, quiet, request};
-
-#[tokio::test]
-async fn a_dropped_reply_hides_work_that_was_done() {
-    let bench = Bench::start(quiet()).await;
-    bench.fault(&json!({ "fault": "drop_reply", "op": "RunInstances", "count": 1 }));
-    let lost = bench.cloud().run_instances(&request("t1", "subnet-a", 2)).await.unwrap_err();
-    assert_eq!((lost.class, lost.code.as_str()), (FailureClass::Unknown, "ConnectionReset"));
-    assert_eq!(bench.shown().await.len(), 2);
-    let replay = bench.cloud().run_instances(&request("t1", "subnet-a", 2)).await.unwrap();
-    assert_eq!(replay.instances.len(), 2);
-    assert_eq!(bench.shown().await.len(), 2, "the replay bought nothing");
-    let calls = bench.calls("RunInstances");
-    let told: Vec<_> = calls.iter().map(|call| (&call["reply"], &call["outcome"]["status"])).collect();
-    assert_eq!(told, [(&json!("dropped"), &json!("ok")), (&json!("sent"), &json!("ok"))]);
-    assert_eq!(calls[0]["parameters"]["client_token"], "t1");
-}
-
-#[tokio::test]
-async fn a_dropped_request_was_never_there() {
-    let bench = Bench::start(quiet()).await;
-    bench.fault(&json!({ "fault": "drop_request", "op": "RunInstances", "count": 1 }));
-    let lost = bench.cloud().run_instances(&request("t1", "subnet-a", 2)).await.unwrap_err();
-    assert_eq!(lost.class, FailureClass::Unknown, "to the caller it looks the same");
-    assert!(bench.shown().await.is_empty());
-    assert_eq!(bench.calls("RunInstances")[0]["outcome"]["status"], "lost");
-}
 
 #[tokio::test]
 async fn injected_errors_have_their_class_and_their_zone_and_an_end() {
@@ -100,28 +73,6 @@ async fn a_released_caller_gets_its_answer() {
 }
 
 #[tokio::test]
-async fn a_call_that_takes_too_long_is_unknown_and_still_done() {
-    let mut options = quiet();
-    options.call_timeout = Duration::from_secs(5);
-    let bench = Bench::start(options).await;
-    bench.fault(&json!({ "fault": "delay", "op": "RunInstances", "ms": 8000, "count": 1 }));
-    let cloud = Arc::clone(&bench.handle.cloud);
-    let caller = tokio::spawn(async move { cloud.run_instances(&request("t1", "subnet-a", 1)).await });
-    let hits = || bench.cloud().with_model(|model| model.faults()[0].hits);
-    eventually("the call is delayed", || hits() == 1).await;
-    eventually("the caller gives up", || {
-        bench.clock.pass(Duration::from_millis(50));
-        caller.is_finished()
-    })
-    .await;
-    let error = caller.await.unwrap().unwrap_err();
-    assert_eq!((error.class, error.code.as_str()), (FailureClass::Unknown, "Timeout"));
-    bench.pass(10);
-    eventually("the work is done", || !bench.calls("RunInstances").is_empty()).await;
-    assert_eq!(bench.shown().await.len(), 1);
-}
-
-#[tokio::test]
 async fn faults_that_make_no_sense_are_refused_with_what_would() {
     let bench = Bench::start(quiet()).await;
     for (fault, needle) in [
@@ -130,6 +81,7 @@ async fn faults_that_make_no_sense_are_refused_with_what_would() {
         (json!({ "fault": "error", "code": "X", "http_status": 200 }), "400 to 599"),
         (json!({ "fault": "never_healthy" }), "instance, zone, next"),
         (json!({ "fault": "protect", "instance": "i-none" }), "no instance i-none"),
+        (json!({ "fault": "change_tags", "instance": "i-none" }), "no instance i-none"),
         (json!({ "fault": "stuck_draining", "target_group": "arn:x" }), "there are arn:aws"),
         (json!({ "fault": "throttle", "op": "RunInstances", "size": -1.0 }), "0 or more"),
         (json!({ "fault": "page", "page": { "huge": { "bytes": 1_u64 << 40 } } }), "at most"),

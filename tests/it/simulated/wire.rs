@@ -352,7 +352,11 @@ async fn a_person_can_look_into_it_and_bend_it() {
     assert!(bench.shown().await.is_empty(), "foreign instances are not ours");
     let (status, _) = wire.admin("POST", &format!("instances/{id}/kill"), &Value::Null).await;
     assert_eq!(status, StatusCode::OK);
+    let other = made["instances"][1].as_str().unwrap();
+    let tags = json!({ "set": { "team": "ops" }, "remove": ["none"] });
+    assert_eq!(wire.admin("POST", &format!("instances/{other}/tags"), &tags).await.0, StatusCode::OK);
     let (_, state) = wire.admin("GET", "state", &Value::Null).await;
+    assert!(state.to_string().contains("{\"team\":\"ops\"}"), "{state}");
     assert_eq!((&state["counts"]["pending"], &state["counts"]["shutting-down"]), (&json!(1), &json!(1)));
 
     let arn = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/api/1";
