@@ -8,6 +8,7 @@
 mod balancer;
 mod failures;
 mod launch;
+mod malformed;
 mod moto;
 mod reads;
 mod server;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::operation::RequestId as _;
 use aws_sdk_ec2::operation::describe_instances::DescribeInstancesOutput;
-use aws_sdk_ec2::types::{Filter, LaunchTemplateVersion, Reservation};
+use aws_sdk_ec2::types::{Filter, InstanceStateChange, Reservation};
 
 use crate::domain::failure::{CloudError, FailureClass};
 use crate::domain::ids::{InstanceId, SubnetId, Zone};
@@ -61,7 +61,15 @@ fn collect(
     page: &DescribeInstancesOutput,
     found: &mut BTreeMap<InstanceId, CloudInstance>,
 ) -> Result<(), CloudError> {
-    for instance in page.reservations().iter().flat_map(Reservation::instances) {
+    let lacks = |what: &str| malformed(format!("DescribeInstances came without {what}"), page.request_id());
+    // EC2 writes an empty list where there is nothing. No list says nothing.
+    let reservations = page.reservations.as_ref().ok_or_else(|| lacks("its list"))?;
+    for reservation in reservations {
+        if reservation.instances.is_none() {
+            return Err(lacks("the instances of a reservation"));
+        }
+    }
+    for instance in reservations.iter().flat_map(Reservation::instances) {
         let instance = instance::from_sdk(instance).map_err(|what| malformed(what, page.request_id()))?;
         found.insert(instance.id.clone(), instance);
     }
@@ -79,10 +87,12 @@ pub(super) async fn template_version(
         TemplateRef::Name(name) => client.describe_launch_template_versions().launch_template_name(name),
     };
     let reply = request.versions(version).send().await.map_err(|error| from_sdk(&error))?;
-    let number = reply.launch_template_versions().first().and_then(LaunchTemplateVersion::version_number);
-    match number.map(u64::try_from) {
-        Some(Ok(number)) => Ok(number),
-        Some(Err(_)) => Err(malformed("the launch template's version is below zero", reply.request_id())),
+    let versions = reply.launch_template_versions.as_deref().ok_or_else(|| {
+        malformed("DescribeLaunchTemplateVersions came without its list", reply.request_id())
+    })?;
+    match versions.first().map(|found| found.version_number().and_then(|number| u64::try_from(number).ok())) {
+        Some(Some(number)) => Ok(number),
+        Some(None) => Err(malformed("the launch template's version is no number", reply.request_id())),
         None => Err(CloudError {
             request_id: reply.request_id().map(str::to_owned),
             ..CloudError::new(
@@ -106,11 +116,17 @@ pub(super) async fn subnets(client: &Client, subnets: &[SubnetId]) -> Result<Vec
         .send()
         .await
         .map_err(|error| from_sdk(&error))?;
-    let zones: BTreeMap<&str, &str> = reply
-        .subnets()
+    let lacks = |what: &str| malformed(format!("DescribeSubnets came without {what}"), reply.request_id());
+    let zones = reply
+        .subnets
+        .as_ref()
+        .ok_or_else(|| lacks("its list"))?
         .iter()
-        .filter_map(|subnet| Some((subnet.subnet_id()?, subnet.availability_zone()?)))
-        .collect();
+        .map(|subnet| {
+            Some((subnet.subnet_id()?, subnet.availability_zone().filter(|zone| !zone.is_empty())?))
+        })
+        .collect::<Option<BTreeMap<&str, &str>>>()
+        .ok_or_else(|| lacks("a subnet's id or zone"))?;
     let zone_of = |subnet: &SubnetId| match zones.get(subnet.as_str()) {
         Some(zone) => Ok(SubnetInfo { subnet: subnet.clone(), zone: Zone::new(*zone) }),
         None => Err(CloudError {
@@ -118,7 +134,7 @@ pub(super) async fn subnets(client: &Client, subnets: &[SubnetId]) -> Result<Vec
             ..CloudError::new(
                 FailureClass::NotFound,
                 "InvalidSubnetID.NotFound",
-                format!("subnet {subnet} is not there, or its zone is not told"),
+                format!("subnet {subnet} is not there"),
             )
         }),
     };
@@ -136,6 +152,13 @@ pub(super) async fn terminate(client: &Client, hosts: &[InstanceId]) -> Result<R
             .send()
             .await
             .map_err(|error| from_sdk(&error))?;
+        // EC2 names every instance that it terminates, those too that were terminated before.
+        let told: BTreeSet<&str> =
+            reply.terminating_instances().iter().filter_map(InstanceStateChange::instance_id).collect();
+        if let Some(untold) = batch.iter().find(|host| !told.contains(host.as_str())) {
+            let text = format!("TerminateInstances succeeded, and does not speak of {untold}");
+            return Err(malformed(text, reply.request_id()));
+        }
         request_ids.extend(reply.request_id().map(str::to_owned));
     }
     Ok(receipt(&request_ids))

@@ -5,7 +5,7 @@ use std::time::Duration;
 use aws_sdk_elasticloadbalancingv2::Client;
 use aws_sdk_elasticloadbalancingv2::operation::RequestId as _;
 use aws_sdk_elasticloadbalancingv2::types::{
-    TargetDescription, TargetGroupAttribute, TargetHealthDescription, TargetHealthStateEnum,
+    TargetDescription, TargetGroupAttribute, TargetHealthDescription, TargetHealthStateEnum, TargetTypeEnum,
 };
 
 use crate::domain::failure::{CloudError, FailureClass};
@@ -19,6 +19,8 @@ const TARGETS_MAX: usize = 100;
 /// The attribute that says how long a deregistered target drains, and what holds where it is not set.
 const DEREGISTRATION_DELAY: &str = "deregistration_delay.timeout_seconds";
 const DEREGISTRATION_DELAY_DEFAULT: Duration = Duration::from_mins(5);
+/// Seconds of it at most, far above what ELBv2 allows: a number that is no time must not become a deadline.
+const DEREGISTRATION_DELAY_MAX: u64 = 7 * 24 * 60 * 60;
 
 /// One target group with its deregistration delay: two calls.
 pub(super) async fn target_group(client: &Client, group: &TargetGroupArn) -> Result<TargetGroup, CloudError> {
@@ -28,11 +30,24 @@ pub(super) async fn target_group(client: &Client, group: &TargetGroupArn) -> Res
         .send()
         .await
         .map_err(|error| from_sdk(&error))?;
-    let found = reply.target_groups().iter().find(|found| found.target_group_arn() == Some(group.as_str()));
+    let lacks =
+        |what: &str| malformed(format!("DescribeTargetGroups came without {what}"), reply.request_id());
+    let groups = reply.target_groups.as_deref().ok_or_else(|| lacks("its list"))?;
+    if groups.iter().any(|found| found.target_group_arn().unwrap_or_default().is_empty()) {
+        return Err(lacks("the ARN of a group"));
+    }
+    let found = groups.iter().find(|found| found.target_group_arn() == Some(group.as_str()));
     let found = found.ok_or_else(|| {
         let text = format!("target group {group} is not there");
         CloudError::new(FailureClass::NotFound, "TargetGroupNotFound", text)
     })?;
+    let target_type = found.target_type().ok_or_else(|| lacks("the type of its targets"))?;
+    // A group of Lambda functions has no port, and none of our hosts will ever be in it.
+    let port = match found.port() {
+        None if *target_type == TargetTypeEnum::Lambda => 0,
+        None => return Err(lacks("the port of a group")),
+        Some(port) => port,
+    };
     let attributes = client
         .describe_target_group_attributes()
         .target_group_arn(group.as_str())
@@ -41,26 +56,30 @@ pub(super) async fn target_group(client: &Client, group: &TargetGroupArn) -> Res
         .map_err(|error| from_sdk(&error))?;
     Ok(TargetGroup {
         arn: group.clone(),
-        // A group of Lambda functions has no port, and none of our hosts will ever be in it.
-        port: port_of(found.port().unwrap_or_default())
-            .map_err(|what| malformed(what, reply.request_id()))?,
-        deregistration_delay: delay_of(attributes.attributes())
+        port: port_of(port).map_err(|what| malformed(what, reply.request_id()))?,
+        deregistration_delay: attributes
+            .attributes
+            .as_deref()
+            .ok_or_else(|| "a target group came without its attributes".to_owned())
+            .and_then(delay_of)
             .map_err(|what| malformed(what, attributes.request_id()))?,
-        target_type: found.target_type().map_or("instance", |kind| kind.as_str()).to_owned(),
+        target_type: target_type.as_str().to_owned(),
     })
 }
 
 fn delay_of(attributes: &[TargetGroupAttribute]) -> Result<Duration, String> {
-    let value = attributes
-        .iter()
-        .find(|attribute| attribute.key() == Some(DEREGISTRATION_DELAY))
-        .and_then(|attribute| attribute.value());
-    match value {
+    if attributes.iter().any(|attribute| attribute.key().unwrap_or_default().is_empty()) {
+        return Err("an attribute came without its key".to_owned());
+    }
+    let found = attributes.iter().find(|attribute| attribute.key() == Some(DEREGISTRATION_DELAY));
+    match found.map(|attribute| attribute.value().unwrap_or_default()) {
         None => Ok(DEREGISTRATION_DELAY_DEFAULT),
         Some(text) => text
             .parse()
+            .ok()
+            .filter(|seconds| *seconds <= DEREGISTRATION_DELAY_MAX)
             .map(Duration::from_secs)
-            .map_err(|_| format!("{DEREGISTRATION_DELAY} is {text:?}, no number of seconds")),
+            .ok_or_else(|| format!("{DEREGISTRATION_DELAY} is {text:?}, no number of seconds that could be")),
     }
 }
 
@@ -76,16 +95,29 @@ pub(super) async fn target_health(
         .await
         .map_err(|error| from_sdk(&error))?;
     let mut health = reply
-        .target_health_descriptions()
+        .target_health_descriptions
+        .as_ref()
+        // ELBv2 writes an empty list where there is nobody. No list says nothing, least of all that a host has drained.
+        .ok_or_else(|| malformed("DescribeTargetHealth came without its list", reply.request_id()))?
         .iter()
         .map(|target| health_of(target).map_err(|what| malformed(what, reply.request_id())))
         .collect::<Result<Vec<_>, _>>()?;
     health.sort_by(|a, b| a.target.cmp(&b.target));
-    Ok(health)
+    health.dedup();
+    match health.windows(2).find(|pair| pair[0].target == pair[1].target) {
+        None => Ok(health),
+        Some(pair) => {
+            let TargetId { host, port } = &pair[0].target;
+            let text = format!("target {host}:{port} is {:?} and {:?} at once", pair[0].state, pair[1].state);
+            Err(malformed(text, reply.request_id()))
+        }
+    }
 }
 
 fn health_of(target: &TargetHealthDescription) -> Result<TargetHealth, String> {
-    let id = target.target().and_then(|target| target.id()).ok_or("a target came without its id")?;
+    // Where ELBv2 must send an id and did not, the SDK has an empty one.
+    let id = target.target().and_then(|target| target.id()).filter(|id| !id.is_empty());
+    let id = id.ok_or("a target came without its id")?;
     let port = target.target().and_then(TargetDescription::port);
     let health = target.target_health();
     let state = health

@@ -21,6 +21,7 @@ use chrono::{DateTime, TimeDelta};
 use crate::clock::{Clock as _, SystemClock};
 use crate::domain::failure::{CloudError, FailureClass};
 use crate::domain::time::Timestamp;
+use crate::provider::aws::reply::is_refusal;
 use crate::provider::failure_codes::classify;
 
 /// Codes that a clock which is wrong by minutes earns as well as a key that is wrong.
@@ -38,6 +39,8 @@ const SKEW_TOLERATED: TimeDelta = TimeDelta::minutes(4);
 
 /// Characters of the cloud's words that are kept: an authorisation failure brings kilobytes of ciphertext.
 const MESSAGE_MAX: usize = 1_000;
+/// Bytes of a code at most. AWS's longest are half of it.
+const CODE_MAX: usize = 128;
 
 /// Says what a failed call means.
 pub(super) fn from_sdk<E>(error: &SdkError<E, HttpResponse>) -> CloudError
@@ -76,7 +79,8 @@ where
     let status = failure.raw().status();
     let meta = failure.err().meta();
     let request_id = body_request_id(failure.raw());
-    let Some(code) = meta.code() else {
+    let refused = failure.raw().body().bytes().is_some_and(is_refusal);
+    let Some(code) = meta.code().filter(|code| refused && is_code(code)) else {
         let code = if status.is_success() {
             "MalformedReply".to_owned()
         } else {
@@ -95,6 +99,12 @@ where
         return CloudError { request_id, ..CloudError::new(FailureClass::Unknown, code, text) };
     }
     CloudError { request_id, ..CloudError::new(classify(code, Some(status.as_u16())), code, words) }
+}
+
+/// Whether this can be one of AWS's codes. They go into rows and metrics, where a stranger's text has no place.
+fn is_code(text: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':');
+    (1..=CODE_MAX).contains(&text.len()) && text.chars().all(plain)
 }
 
 /// The skew that explains a refused signature, where one does. A refusal for the clock's sake must not open a breaker:

@@ -14,23 +14,26 @@ use crate::provider::{CloudInstance, InstanceState};
 
 /// Reads one instance, or says what is missing from it.
 pub(super) fn from_sdk(instance: &Instance) -> Result<CloudInstance, String> {
-    let id = instance.instance_id().ok_or("an instance came without its id")?;
+    let id = instance.instance_id().filter(|id| !id.is_empty()).ok_or("an instance came without its id")?;
     let lacks = |what: &str| format!("instance {id} came without its {what}");
     let zone = instance.placement().and_then(|placement| placement.availability_zone());
+    let zone = zone.filter(|zone| !zone.is_empty());
+    let kind = instance.instance_type().filter(|kind| !kind.as_str().is_empty());
     let state = instance.state().and_then(|state| state.name()).ok_or_else(|| lacks("state"))?;
     Ok(CloudInstance {
         state: state_of(state)
             .ok_or_else(|| format!("instance {id} is {state:?}, a state that is not known"))?,
         zone: Zone::new(zone.ok_or_else(|| lacks("zone"))?),
         subnet: instance.subnet_id().map(SubnetId::new),
-        instance_type: InstanceType::new(instance.instance_type().ok_or_else(|| lacks("type"))?.as_str()),
+        instance_type: InstanceType::new(kind.ok_or_else(|| lacks("type"))?.as_str()),
         address: address_of(instance)?,
         launched_at: instance.launch_time().and_then(timestamp).ok_or_else(|| lacks("launch time"))?,
         tags: instance
             .tags()
             .iter()
-            .filter_map(|tag| Some((tag.key()?.to_owned(), tag.value().unwrap_or_default().to_owned())))
-            .collect(),
+            .map(|tag| Some((tag.key()?.to_owned(), tag.value().unwrap_or_default().to_owned())))
+            .collect::<Option<_>>()
+            .ok_or_else(|| lacks("tag's key"))?,
         id: InstanceId::new(id),
     })
 }

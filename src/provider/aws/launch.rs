@@ -43,6 +43,7 @@ pub(super) async fn run(client: &Client, request: &RunRequest) -> Result<RunRepl
         return Err(malformed("RunInstances succeeded without any instance", request_id));
     }
     instances.sort_by(|a, b| a.id.cmp(&b.id));
+    instances.dedup_by(|a, b| a.id == b.id);
     Ok(RunReply { instances, request_id: request_id.map(str::to_owned) })
 }
 

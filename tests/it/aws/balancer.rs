@@ -7,7 +7,7 @@ use fleet_scaler::domain::ids::{InstanceId, TargetGroupArn};
 use fleet_scaler::provider::{CloudProvider as _, TargetId, TargetState};
 
 use super::connect;
-use super::server::{Reply, Server};
+use super::server::{Asked, Reply, Server};
 
 const SECONDS: Duration = Duration::from_secs(20);
 
@@ -21,6 +21,22 @@ pub(super) fn elb_xml(action: &str, result: &str) -> String {
 
 fn group() -> TargetGroupArn {
     TargetGroupArn::new("arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/web/1")
+}
+
+/// An answer to TerminateInstances that speaks of every instance it was asked for.
+pub(super) fn terminate_xml(asked: &Asked) -> String {
+    let items: String = asked
+        .form()
+        .iter()
+        .filter(|(key, _)| key.starts_with("InstanceId."))
+        .map(|(_, id)| {
+            format!(
+                "<item><instanceId>{id}</instanceId><currentState><code>32</code><name>shutting-down</name>\
+                 </currentState></item>"
+            )
+        })
+        .collect();
+    format!("<TerminateInstancesResponse><instancesSet>{items}</instancesSet></TerminateInstancesResponse>")
 }
 
 /// A group of this type, with this deregistration delay where it has one.
@@ -129,9 +145,7 @@ async fn long_lists_go_in_batches_and_empty_ones_not_at_all() {
     let server = Server::start(|asked, index| {
         let action = asked.action();
         let body = match action.as_str() {
-            "TerminateInstances" => {
-                "<TerminateInstancesResponse><instancesSet/></TerminateInstancesResponse>".to_owned()
-            }
+            "TerminateInstances" => terminate_xml(asked),
             _ => elb_xml(&action, ""),
         };
         Reply::ok(body).with("x-amzn-requestid", format!("req-{index}"))

@@ -93,10 +93,10 @@ async fn a_reset_of_a_connection_that_was_used_before_is_sent_once_too() {
 
 #[tokio::test]
 async fn an_end_without_an_answer_is_unknown_and_sent_once() {
-    let (error, sent) = launch_against(Reply::Raw(String::new()), SECONDS).await;
+    let (error, sent) = launch_against(Reply::Raw(Vec::new()), SECONDS).await;
     assert_eq!((error.class, error.code.as_str(), sent), (FailureClass::Unknown, "ConnectionReset", 1));
     let half = "HTTP/1.1 200 OK\r\ncontent-length: 5000\r\n\r\n<RunInstancesResponse>";
-    let (error, sent) = launch_against(Reply::Raw(half.to_owned()), SECONDS).await;
+    let (error, sent) = launch_against(Reply::Raw(half.into()), SECONDS).await;
     assert_eq!((error.class, error.code.as_str(), sent), (FailureClass::Unknown, "ConnectionReset", 1));
 }
 

@@ -13,7 +13,7 @@ use super::server::{Reply, Server};
 
 const SECONDS: Duration = Duration::from_secs(20);
 
-fn page(instances: &str, next: Option<&str>) -> String {
+pub(super) fn page(instances: &str, next: Option<&str>) -> String {
     let next = next.map(|token| format!("<nextToken>{token}</nextToken>")).unwrap_or_default();
     format!(
         "<DescribeInstancesResponse xmlns=\"http://ec2.amazonaws.com/doc/2016-11-15/\"><requestId>r-1</requestId>\
@@ -88,7 +88,7 @@ async fn a_list_that_is_cut_short_is_no_shorter_list() {
         assert_eq!(answer.unwrap_err().class, FailureClass::Unknown, "cut at {end}");
         // Close-delimited, as old proxies send it: nothing but the document itself tells that there should be more.
         let raw = format!("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{}", &whole[..end]);
-        let server = Server::always(Reply::Raw(raw)).await;
+        let server = Server::always(Reply::Raw(raw.into_bytes())).await;
         let answer = connect(&server.url(), SECONDS).await.instances(&owner()).await;
         assert_eq!(answer.unwrap_err().class, FailureClass::Unknown, "cut at {end}");
     }

@@ -37,7 +37,7 @@ pub(super) enum Reply {
     /// A proper answer: status, more headers, body.
     Answer(u16, Vec<(&'static str, String)>, String),
     /// These bytes, and then the connection is closed.
-    Raw(String),
+    Raw(Vec<u8>),
     /// The connection is reset without an answer.
     Reset,
     /// No answer, ever.
@@ -159,7 +159,7 @@ async fn serve(
                 }
             }
             Reply::Raw(bytes) => {
-                let _ = stream.write_all(bytes.as_bytes()).await;
+                let _ = stream.write_all(&bytes).await;
                 let _ = stream.shutdown().await;
                 return;
             }
