@@ -24,6 +24,7 @@ mod launch;
 mod lease;
 mod list;
 mod operator;
+mod replica;
 mod transaction;
 
 use std::fmt;
@@ -42,7 +43,7 @@ use crate::store::memory::rows::Rows;
 use crate::store::memory::transaction::Tx;
 use crate::store::{
     CallAnswer, CloudCall, ConfigChange, DecisionCommit, DecisionFilter, DecisionRow, Fence, HostChange,
-    LeaseAnswer, OperatorAction, Orphan, OrphanSightings, Resolution, Store, StoreError, StoredFleet,
+    LeaseAnswer, Muster, OperatorAction, Orphan, OrphanSightings, Resolution, Store, StoreError, StoredFleet,
 };
 
 /// How much history is kept. Leases, hosts, launches, attempts and calls are kept whole: they are what is checked.
@@ -129,6 +130,16 @@ impl Store for MemoryStore {
 
     async fn lease_release(&self, fence: &Fence) -> Result<(), StoreError> {
         self.write(|tx| lease::release(tx, fence))
+    }
+
+    async fn muster(&self, replica: &ReplicaId, span: Duration) -> Result<Muster, StoreError> {
+        let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(replica::muster(&mut rows, self.clock.now(), replica, span))
+    }
+
+    async fn muster_leave(&self, replica: &ReplicaId) -> Result<(), StoreError> {
+        self.rows.lock().unwrap_or_else(PoisonError::into_inner).replicas.remove(replica);
+        Ok(())
     }
 
     async fn fleet_load(

@@ -56,6 +56,7 @@ trouble! {
     VisibilityLag "lists lag",
     SlowBoot "boots are slow",
     NeverHealthy "hosts never become healthy",
+    Sick "every host fails its checks",
     Killed "an instance is terminated outside",
     Unresponsive "a host stops answering",
     Protected "an instance is protected",
@@ -189,14 +190,15 @@ impl Day {
             Trouble::VisibilityLag => Fault::VisibilityLag { ms: 90_000 },
             Trouble::SlowBoot => Fault::SlowBoot { zone, ms: 120_000 },
             Trouble::NeverHealthy => Fault::NeverHealthy { instance: None, zone: None, next: Some(left + 1) },
+            Trouble::Sick => Fault::NeverHealthy { instance: None, zone: None, next: None },
             Trouble::StuckDraining => Fault::StuckDraining { target_group: None },
             _ => Fault::ZoneNotEnabled { zone: zone.unwrap_or_else(|| Zone::new("eu-west-1a")) },
         };
-        let passing = !matches!(trouble, Trouble::NeverHealthy);
+        let span = if trouble == Trouble::Sick { 60.0..200.0 } else { 5.0..90.0 };
         if let Ok(id) = self.world.cloud.set_fault(fault)
-            && passing
+            && trouble != Trouble::NeverHealthy
         {
-            self.relief_after(5.0..90.0, Relief::Fault(id));
+            self.relief_after(span, Relief::Fault(id));
         }
     }
 

@@ -13,6 +13,7 @@ use fleet_scaler::config::fleet::FleetConfig;
 use fleet_scaler::domain::ids::FleetName;
 use fleet_scaler::domain::time::{Timestamp, after, since};
 use fleet_scaler::provider::simulated::SimulatedCloud;
+use fleet_scaler::provider::simulated::model::admin::ForeignInstance;
 use fleet_scaler::provider::simulated::options::CloudOptions;
 use fleet_scaler::provider::simulated::options::load::LoadOptions;
 use fleet_scaler::provider::simulated::options::parts::{Buckets, Span, TargetGroupOptions};
@@ -137,6 +138,8 @@ impl Day {
                 state.book.fleet(name).bounds.push((now, config.size.min, config.size.max));
             }
         }
+        // Somebody else's, in the same account: never to be touched.
+        drop(world.cloud.with_model(|model| model.add_instances(&ForeignInstance::default())));
         let replicas = [1, 1, 2, 2, 3][rng.random_range(0..5)];
         let troubles = Trouble::ALL.iter().copied().filter(|_| rng.random_range(0.0..1.0) < 0.3).collect();
         let seat = || Seat { alive: None, restart_at: now, generation: 0 };

@@ -15,7 +15,7 @@ use fleet_scaler::domain::launch::{AbandonReason, Attempt, AttemptOutcome};
 use fleet_scaler::domain::time::{Timestamp, before};
 use fleet_scaler::store::{
     CallAnswer, CloudCall, ConfigChange, DecisionCommit, DecisionFilter, DecisionRow, Fence, HostChange,
-    LeaseAnswer, OperatorAction, Orphan, OrphanSightings, PoolChange, Resolution, Store, StoreError,
+    LeaseAnswer, Muster, OperatorAction, Orphan, OrphanSightings, PoolChange, Resolution, Store, StoreError,
     StoredFleet,
 };
 
@@ -179,6 +179,14 @@ impl Store for SeamStore {
     async fn lease_release(&self, fence: &Fence) -> Result<(), StoreError> {
         let work = self.world.store.lease_release(fence);
         self.write("lease_release", work, |world, ()| world.saw_release(fence)).await
+    }
+
+    async fn muster(&self, replica: &ReplicaId, span: Duration) -> Result<Muster, StoreError> {
+        self.ask("muster", self.world.store.muster(replica, span)).await
+    }
+
+    async fn muster_leave(&self, replica: &ReplicaId) -> Result<(), StoreError> {
+        self.ask("muster_leave", self.world.store.muster_leave(replica)).await
     }
 
     async fn fleet_load(

@@ -22,6 +22,8 @@ use crate::store::{CloudCall, ConfigChange, Lease, OperatorAction};
 /// Everything that is remembered.
 #[derive(Debug, Default)]
 pub struct Rows {
+    /// Replicas that said they live, and until when their word holds.
+    pub replicas: BTreeMap<ReplicaId, Timestamp>,
     /// Every fleet ever known.
     pub fleets: BTreeMap<FleetName, FleetRow>,
     /// Every host ever owned.
