@@ -40,6 +40,9 @@ pub trait CloudProvider: Send + Sync {
     async fn instances(&self, owner: &OwnerName) -> Result<Vec<CloudInstance>, CloudError>;
     /// Every instance that carries this launch's tag, in any state. Ordered by id.
     async fn instances_of_launch(&self, launch: LaunchId) -> Result<Vec<CloudInstance>, CloudError>;
+    /// Those of these instances that the cloud shows, whatever their tags say, in any state. Ordered by id; one that it
+    /// does not show is left out, and is no error.
+    async fn instances_named(&self, hosts: &[InstanceId]) -> Result<Vec<CloudInstance>, CloudError>;
     /// A launch template's version as a number: `$Latest` and `$Default` resolved, a number checked to exist.
     async fn template_version(&self, template: &TemplateRef, version: &str) -> Result<u64, CloudError>;
     /// The subnets asked for, each with its zone. A subnet that is not there is an error that names it.

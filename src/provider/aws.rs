@@ -73,11 +73,15 @@ impl AwsProvider {
 #[async_trait]
 impl CloudProvider for AwsProvider {
     async fn instances(&self, owner: &OwnerName) -> Result<Vec<CloudInstance>, CloudError> {
-        self.within(ec2::instances(&self.ec2, tags::OWNER, owner.as_str())).await
+        self.within(ec2::instances_tagged(&self.ec2, tags::OWNER, owner.as_str())).await
     }
 
     async fn instances_of_launch(&self, launch: LaunchId) -> Result<Vec<CloudInstance>, CloudError> {
-        self.within(ec2::instances(&self.ec2, tags::LAUNCH, &launch.to_string())).await
+        self.within(ec2::instances_tagged(&self.ec2, tags::LAUNCH, &launch.to_string())).await
+    }
+
+    async fn instances_named(&self, hosts: &[InstanceId]) -> Result<Vec<CloudInstance>, CloudError> {
+        self.within(ec2::instances_named(&self.ec2, hosts)).await
     }
 
     async fn template_version(&self, template: &TemplateRef, version: &str) -> Result<u64, CloudError> {

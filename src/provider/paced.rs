@@ -53,6 +53,9 @@ const ELB_READ: Rate = Rate { burst: 40.0, per_second: 10.0 };
 /// Targets that the adapter sends in one request; a longer list is several.
 const TARGETS_PER_REQUEST: usize = 100;
 
+/// Ids that the adapter names in one describe.
+const NAMES_PER_REQUEST: usize = 200;
+
 /// A cloud whose calls wait for their turn.
 pub struct Paced {
     inner: Arc<dyn CloudProvider>,
@@ -141,6 +144,11 @@ impl CloudProvider for Paced {
 
     async fn instances_of_launch(&self, launch: LaunchId) -> Result<Vec<CloudInstance>, CloudError> {
         self.send("DescribeInstances", &self.describe, ONE, self.inner.instances_of_launch(launch)).await
+    }
+
+    async fn instances_named(&self, hosts: &[InstanceId]) -> Result<Vec<CloudInstance>, CloudError> {
+        let cost = Cost { requests: hosts.len().div_ceil(NAMES_PER_REQUEST).max(1) as f64, ..ONE };
+        self.send("DescribeInstances", &self.describe, cost, self.inner.instances_named(hosts)).await
     }
 
     async fn template_version(&self, template: &TemplateRef, version: &str) -> Result<u64, CloudError> {

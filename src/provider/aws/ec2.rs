@@ -18,18 +18,41 @@ use crate::provider::{CloudInstance, Receipt, SubnetInfo};
 const PAGE_SIZE: i32 = 1_000;
 /// Pages at most: a hundred times the largest fleet that is planned for, and an end to a cloud that never stops.
 const PAGES_MAX: usize = 200;
+/// Values of one filter; EC2 allows no more.
+const FILTER_VALUES_MAX: usize = 200;
 /// Instances of one TerminateInstances: EC2 advises against more than 1,000 at once.
 const TERMINATE_MAX: usize = 500;
 
 /// Every instance with this tag, in any state, ordered by id.
-///
-/// An instance may move between pages while they are read and so be seen twice; the later sighting counts.
-pub(super) async fn instances(
+pub(super) async fn instances_tagged(
     client: &Client,
     key: &str,
     value: &str,
 ) -> Result<Vec<CloudInstance>, CloudError> {
-    let filter = Filter::builder().name(format!("tag:{key}")).values(value).build();
+    instances(client, &Filter::builder().name(format!("tag:{key}")).values(value).build()).await
+}
+
+/// Those of these instances that EC2 shows, ordered by id. They are a filter and not a parameter: one id that is not
+/// there would fail the call, and its absence is what is asked about.
+pub(super) async fn instances_named(
+    client: &Client,
+    hosts: &[InstanceId],
+) -> Result<Vec<CloudInstance>, CloudError> {
+    let mut found = Vec::new();
+    for batch in hosts.chunks(FILTER_VALUES_MAX) {
+        let ids = batch.iter().map(ToString::to_string).collect();
+        let filter = Filter::builder().name("instance-id").set_values(Some(ids)).build();
+        found.extend(instances(client, &filter).await?);
+    }
+    found.sort_by(|a, b| a.id.cmp(&b.id));
+    found.dedup_by(|a, b| a.id == b.id);
+    Ok(found)
+}
+
+/// Every instance that matches, ordered by id.
+///
+/// An instance may move between pages while they are read and so be seen twice; the later sighting counts.
+async fn instances(client: &Client, filter: &Filter) -> Result<Vec<CloudInstance>, CloudError> {
     let mut found = BTreeMap::new();
     let mut seen = BTreeSet::new();
     let mut token = None;

@@ -253,6 +253,9 @@ impl CloudProvider for Counting {
     async fn instances_of_launch(&self, _launch: LaunchId) -> Result<Vec<CloudInstance>, CloudError> {
         self.answer(Vec::new())
     }
+    async fn instances_named(&self, _hosts: &[InstanceId]) -> Result<Vec<CloudInstance>, CloudError> {
+        self.answer(Vec::new())
+    }
     async fn template_version(&self, _template: &TemplateRef, _version: &str) -> Result<u64, CloudError> {
         self.answer(7)
     }

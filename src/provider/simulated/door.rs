@@ -29,6 +29,8 @@ use crate::provider::{
 
 /// Instances of one page: what the adapter to AWS asks for.
 const PAGE_SIZE: usize = 1000;
+/// Values of one filter; EC2 allows no more.
+const FILTER_VALUES_MAX: usize = 200;
 
 impl SimulatedCloud {
     /// One call with its deadline. Gives the answer and the id of the request.
@@ -60,9 +62,9 @@ impl SimulatedCloud {
         }
     }
 
-    async fn find(&self, tag: &str, value: String) -> Result<Vec<CloudInstance>, CloudError> {
+    async fn find(&self, name: String, values: Vec<String>) -> Result<Vec<CloudInstance>, CloudError> {
         let mut request = DescribeInstances {
-            filters: vec![Filter { name: format!("tag:{tag}"), values: vec![value] }],
+            filters: vec![Filter { name, values }],
             max_results: Some(PAGE_SIZE),
             ..DescribeInstances::default()
         };
@@ -146,11 +148,21 @@ fn run_call(request: &RunInstances) -> Call {
 #[async_trait]
 impl CloudProvider for SimulatedCloud {
     async fn instances(&self, owner: &OwnerName) -> Result<Vec<CloudInstance>, CloudError> {
-        self.find(tags::OWNER, owner.to_string()).await
+        self.find(format!("tag:{}", tags::OWNER), vec![owner.to_string()]).await
     }
 
     async fn instances_of_launch(&self, launch: LaunchId) -> Result<Vec<CloudInstance>, CloudError> {
-        self.find(tags::LAUNCH, launch.to_string()).await
+        self.find(format!("tag:{}", tags::LAUNCH), vec![launch.to_string()]).await
+    }
+
+    async fn instances_named(&self, hosts: &[InstanceId]) -> Result<Vec<CloudInstance>, CloudError> {
+        let mut found = BTreeMap::new();
+        for batch in hosts.chunks(FILTER_VALUES_MAX) {
+            let ids = batch.iter().map(ToString::to_string).collect();
+            let named = self.find("instance-id".to_owned(), ids).await?;
+            found.extend(named.into_iter().map(|one| (one.id.clone(), one)));
+        }
+        Ok(found.into_values().collect())
     }
 
     async fn template_version(&self, template: &TemplateRef, version: &str) -> Result<u64, CloudError> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fleet_scaler::domain::failure::FailureClass::{Denied, Invalid, NotFound, Throttled};
-use fleet_scaler::domain::ids::{LaunchId, OwnerName, SubnetId};
+use fleet_scaler::domain::ids::{InstanceId, LaunchId, OwnerName, SubnetId};
 use fleet_scaler::domain::launch::TemplateRef;
 use fleet_scaler::domain::tags;
 use fleet_scaler::provider::InstanceState;
@@ -19,6 +19,7 @@ through_both_doors!(
     instances_are_found_by_their_owner_and_nobody_elses,
     instances_are_found_by_their_launch_whatever_their_state,
     tags_changed_by_hand_are_seen,
+    instances_are_found_by_their_ids_whatever_their_tags,
     a_list_over_several_pages_is_whole_or_an_error,
     template_versions_are_looked_up,
     subnets_come_as_they_were_asked_for,
@@ -102,6 +103,24 @@ async fn tags_changed_by_hand_are_seen(door: Door) {
     let owner = json!({ tags::OWNER: "prod-1" });
     subject.fault(&json!({ "fault": "change_tags", "instance": foreign, "set": owner }));
     assert_eq!(ids(&subject.shown().await), [foreign]);
+}
+
+async fn instances_are_found_by_their_ids_whatever_their_tags(door: Door) {
+    let subject = Subject::quiet(door).await;
+    let hosts = subject.launch("t1", "subnet-a", 450).await;
+    let remove: Vec<&str> = vec![tags::OWNER, tags::FLEET];
+    subject.fault(&json!({ "fault": "change_tags", "instance": hosts[0], "remove": remove }));
+    subject.cloud.terminate(&hosts[1..2]).await.unwrap();
+    subject.bench.pass(31);
+    let nowhere = InstanceId::new("i-00000000000000000");
+    let mut asked = [&hosts[..], &[nowhere.clone(), hosts[0].clone()]].concat();
+    asked.reverse();
+    let found = subject.cloud.instances_named(&asked).await.unwrap();
+    assert_eq!(ids(&found), hosts, "each once, by id, and one that is not there is no error");
+    assert_eq!((found[0].state, found[1].state), (InstanceState::Running, InstanceState::Terminated));
+    assert!(found[0].tags.is_empty());
+    assert!(subject.cloud.instances_named(&[nowhere]).await.unwrap().is_empty());
+    assert!(subject.cloud.instances_named(&[]).await.unwrap().is_empty(), "none is none, not all");
 }
 
 async fn a_list_over_several_pages_is_whole_or_an_error(door: Door) {

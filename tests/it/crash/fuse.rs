@@ -199,6 +199,9 @@ impl CloudProvider for FusedCloud {
     async fn instances_of_launch(&self, launch: LaunchId) -> Result<Vec<CloudInstance>, CloudError> {
         self.inner.instances_of_launch(launch).await
     }
+    async fn instances_named(&self, hosts: &[InstanceId]) -> Result<Vec<CloudInstance>, CloudError> {
+        self.inner.instances_named(hosts).await
+    }
     async fn template_version(&self, template: &TemplateRef, version: &str) -> Result<u64, CloudError> {
         self.inner.template_version(template, version).await
     }

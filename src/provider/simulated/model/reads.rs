@@ -12,6 +12,8 @@ use crate::provider::simulated::options::parts::TemplateOptions;
 
 /// EC2 answers with at most so many instances a page.
 const MAX_RESULTS: usize = 1000;
+/// A filter has at most so many values.
+const MAX_FILTER_VALUES: usize = 200;
 /// And is not asked for fewer than these.
 const MIN_RESULTS: usize = 5;
 
@@ -183,6 +185,11 @@ fn check_filter(filter: &Filter) -> Result<(), ApiError> {
         "subnet-id",
         "tag-key",
     ];
+    if filter.values.len() > MAX_FILTER_VALUES {
+        let text =
+            format!("The maximum number of filter values specified on a single call is {MAX_FILTER_VALUES}");
+        return Err(ApiError::client("FilterLimitExceeded", text));
+    }
     if filter.name.starts_with("tag:") || KNOWN.contains(&filter.name.as_str()) {
         return Ok(());
     }
