@@ -1,6 +1,7 @@
 //! `hosts`: every host of a fleet, and what each waits for.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
@@ -10,9 +11,13 @@ use crate::cli::output::{self, Report};
 use crate::cli::wiring;
 use crate::cli::words::{count, left, moment, span};
 use crate::config::fleet::FleetConfig;
+use crate::decide::signal::Observation;
 use crate::domain::host::{Drain, Host, HostState};
 use crate::domain::ids::{InstanceId, InstanceType, LaunchId, Zone};
 use crate::domain::time::{Timestamp, after, since};
+
+/// An observation that is older says nothing about now.
+const OBSERVATION_AGE: Duration = Duration::from_mins(10);
 
 /// `hosts FLEET`.
 #[derive(Debug, Args)]
@@ -34,10 +39,25 @@ pub(crate) async fn run(context: &Context, args: &HostsArgs) -> anyhow::Result<(
         let key = |host: &Host| (host.state.is_final(), host.launched_at, host.id.clone());
         key(a).cmp(&key(b))
     });
-    let report = Hosts { hosts: hosts.into_iter().map(|host| HostRow::of(host, config, now)).collect() };
+    let stored = store.fleet_load(&fleet, OBSERVATION_AGE, OBSERVATION_AGE).await?;
+    let seen = Seen(stored.window.last());
+    let report =
+        Hosts { hosts: hosts.into_iter().map(|host| HostRow::of(host, config, &seen, now)).collect() };
     output::print(context.format, &report)?;
     memory.close().await;
     Ok(())
+}
+
+/// What the loop saw last.
+struct Seen<'a>(Option<&'a Observation>);
+
+impl Seen<'_> {
+    /// Why the loop does not move this host on, where what it saw keeps it from that.
+    fn held(&self, host: &Host) -> Option<String> {
+        let quarantined = self.0.is_some_and(|seen| seen.quarantined.contains(&host.id));
+        (quarantined && !host.state.is_final())
+            .then(|| format!("its tags: they do not say that it is {}'s; nothing is done to it", host.fleet))
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -62,9 +82,9 @@ struct HostRow {
 }
 
 impl HostRow {
-    fn of(host: Host, config: Option<&FleetConfig>, now: Timestamp) -> Self {
+    fn of(host: Host, config: Option<&FleetConfig>, seen: &Seen<'_>, now: Timestamp) -> Self {
         Self {
-            waits_for: waits_for(&host, config, now),
+            waits_for: seen.held(&host).unwrap_or_else(|| waits_for(&host, config, now)),
             state: host.state.name(),
             since: host.state.since(),
             age_seconds: since(now, host.launched_at).as_secs(),
@@ -90,7 +110,7 @@ impl Report for Hosts {
                 [
                     host.instance_id.to_string(),
                     host.state.to_owned(),
-                    span(std::time::Duration::from_secs(host.age_seconds)),
+                    span(Duration::from_secs(host.age_seconds)),
                     host.zone.to_string(),
                     host.instance_type.to_string(),
                     host.address.map_or_else(|| "-".to_owned(), |address| address.to_string()),
@@ -165,9 +185,8 @@ mod tests {
         DateTime::from_timestamp(seconds, 0).unwrap()
     }
 
-    #[test]
-    fn each_state_says_what_has_to_happen() {
-        let host = Host {
+    fn host() -> Host {
+        Host {
             id: InstanceId::new("i-1"),
             fleet: FleetName::new("web"),
             launch: None,
@@ -179,7 +198,31 @@ mod tests {
             healthy_at: None,
             state: HostState::Pending { since: at(0) },
             version: 0,
+        }
+    }
+
+    #[test]
+    fn a_host_in_quarantine_says_so_as_long_as_it_lives() {
+        let observation = |quarantined: &[&str]| {
+            let quarantined: Vec<_> = quarantined.iter().map(|id| InstanceId::new(*id)).collect();
+            serde_json::from_value::<Observation>(serde_json::json!({
+                "at": at(0), "values": {}, "hosts_heard": 0, "hosts_asked": 0, "recommended": null, "faults": [],
+                "quarantined": quarantined,
+            }))
+            .unwrap()
         };
+        let live = host();
+        let (strange, usual) = (observation(&["i-1"]), observation(&["i-2"]));
+        let said = Seen(Some(&strange)).held(&live).unwrap();
+        assert!(said.contains("do not say that it is web's"), "{said}");
+        assert_eq!((Seen(Some(&usual)).held(&live), Seen(None).held(&live)), (None, None));
+        let lost = live.advance(&Step::Lose, at(1)).unwrap();
+        assert_eq!(Seen(Some(&strange)).held(&lost), None);
+    }
+
+    #[test]
+    fn each_state_says_what_has_to_happen() {
+        let host = host();
         let drain = Drain {
             reason: DrainReason::ScaleIn,
             started_at: at(3),

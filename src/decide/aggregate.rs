@@ -82,6 +82,7 @@ pub fn observe(sample: &Sample<'_>) -> Observation {
         hosts_asked: amount(sample.asked.len()),
         recommended: None,
         faults: sample.faults.iter().take(MOST_FAULTS).cloned().collect(),
+        quarantined: Vec::new(),
     }
 }
 

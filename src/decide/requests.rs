@@ -99,11 +99,17 @@ fn may_leave(census: &Census<'_>, leavers: &Leavers<'_>, view: &HostView) -> Res
         Sighting::Absent => return Err(format!("the cloud does not list {id}")),
         Sighting::Unknown => return Err(format!("nothing was heard of {id} this time: it is left alone")),
     }
-    if view.protection == Protection::Tagged {
-        let tag = &census.policy.scale_in.protect_tag;
-        return Err(format!(
-            "{id} is protected: take the tag {tag} (or its termination protection) off first"
-        ));
+    match view.protection {
+        Protection::None => {}
+        Protection::Tagged => {
+            let tag = &census.policy.scale_in.protect_tag;
+            return Err(format!(
+                "{id} is protected: take the tag {tag} (or its termination protection) off first"
+            ));
+        }
+        Protection::Quarantined => {
+            return Err(format!("{id} does not carry this fleet's tags: put them back first"));
+        }
     }
     let floor = census.policy.size.min;
     if is_healthy(view) && leavers.healthy <= floor {

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::decide::condition::{Facet, check_name};
+use crate::domain::ids::InstanceId;
 use crate::domain::time::Timestamp;
 
 /// A signal's full name as expressions write it: `cpu.avg`, `qps`, `hosts.healthy`.
@@ -69,6 +70,10 @@ pub struct Observation {
     pub recommended: Option<u32>,
     /// What went wrong while it was taken, for people: one line a fault, bounded.
     pub faults: Vec<String>,
+    /// Hosts that live and no longer carry this fleet's tags, by id: somebody changed them by hand, and nothing is done
+    /// to them until they are put back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quarantined: Vec<InstanceId>,
 }
 
 impl Catalog {

@@ -58,7 +58,7 @@ pub struct HostView {
     pub host: Host,
     /// Whether the cloud and its target groups were heard on it this tick.
     pub seen: Sighting,
-    /// Whether it carries the protect tag or refuses termination.
+    /// Whether it carries the protect tag, or lost this fleet's.
     pub protection: Protection,
     /// Whether any target group was asked to let it go.
     pub deregistration: Deregistration,
@@ -84,6 +84,8 @@ pub enum Protection {
     None,
     /// An operator's tag keeps it.
     Tagged,
+    /// It lives, and its tags no longer say that it is this fleet's: nobody may touch it, whatever its row says.
+    Quarantined,
 }
 
 /// Whether a draining host's way out has begun where others can see it. From the first call on there is one way.

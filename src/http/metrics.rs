@@ -48,6 +48,11 @@ const METRICS: &[(Kind, &str, &str)] = &[
         "Age of the oldest instance with our tags that no row knows; 0 without one.",
     ),
     (
+        Kind::Gauge,
+        "fleet_scaler_quarantined_hosts",
+        "Hosts of a fleet that live and no longer carry its tags; nothing is done to them.",
+    ),
+    (
         Kind::Histogram,
         "fleet_scaler_launch_to_healthy_seconds",
         "From a host's launch to its first healthy answer in every target group.",

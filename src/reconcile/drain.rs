@@ -9,8 +9,7 @@ use std::time::Duration;
 
 use crate::domain::failure::{CloudError, FailureClass};
 use crate::domain::host::{Host, HostState, Step};
-use crate::domain::ids::{InstanceId, TargetGroupArn};
-use crate::domain::tags;
+use crate::domain::ids::{InstanceId, OwnerName, TargetGroupArn};
 use crate::domain::time::{Timestamp, after};
 use crate::provider::{Receipt, TargetId};
 use crate::reconcile::calls::About;
@@ -245,7 +244,7 @@ pub async fn terminate_hosts(
     let now = desk.now();
     let due: Vec<&Host> = hosts
         .iter()
-        .filter(|host| is_due(host, groups, desk.clocks.0, now) && is_ours(host, world))
+        .filter(|host| is_due(host, groups, desk.clocks.0, now) && is_ours(desk.owner, host, world))
         .filter(|host| stubborn.get(&host.id).is_none_or(|(_, not_before)| now >= *not_before))
         .collect();
     let (alone, together): (Vec<_>, Vec<_>) =
@@ -284,12 +283,9 @@ pub async fn terminate_hosts(
 }
 
 /// Whether the cloud shows the host alive and tagged as this fleet's, as of this tick.
-fn is_ours(host: &Host, world: Option<&World>) -> bool {
+fn is_ours(owner: &OwnerName, host: &Host, world: Option<&World>) -> bool {
     matches!(Body::of(world, &host.id), Body::Alive(_))
-        && world
-            .and_then(|world| world.instances.get(&host.id))
-            .and_then(|instance| instance.tags.get(tags::FLEET))
-            .is_some_and(|fleet| fleet == host.fleet.as_str())
+        && world.is_some_and(|world| !world.is_astray(&host.id, owner, &host.fleet))
 }
 
 #[cfg(test)]

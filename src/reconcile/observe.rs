@@ -17,14 +17,55 @@ use crate::domain::ids::{FleetName, InstanceId, OwnerName, TargetGroupArn};
 use crate::domain::tags;
 use crate::provider::{CloudInstance, CloudProvider, InstanceState, TargetHealth, TargetState};
 
-/// Every instance with our owner's tag, at one moment.
+/// Every instance with our owner's tag, at one moment, and what was found out about hosts that are not among them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct World {
     /// By id.
     pub instances: BTreeMap<InstanceId, CloudInstance>,
+    /// Hosts that the list does not have, and that could not be asked for by their id: nobody knows whether they are
+    /// gone, or only their tag is.
+    pub unconfirmed: BTreeSet<InstanceId>,
 }
 
 impl World {
+    /// The same world, with those of these hosts looked for by their id that the list does not have. A list by tag says
+    /// nothing about an instance whose tag was taken off: only its id does. Gives the error where that failed.
+    pub async fn confirmed(
+        self: Arc<Self>,
+        cloud: &dyn CloudProvider,
+        hosts: impl Iterator<Item = &InstanceId>,
+    ) -> (Arc<Self>, Option<CloudError>) {
+        let missing: Vec<InstanceId> =
+            hosts.filter(|host| !self.instances.contains_key(*host)).cloned().collect();
+        if missing.is_empty() {
+            return (self, None);
+        }
+        let mut world = Self::clone(&self);
+        let error = match cloud.instances_named(&missing).await {
+            Ok(found) => {
+                world.instances.extend(found.into_iter().map(|one| (one.id.clone(), one)));
+                None
+            }
+            Err(error) => {
+                world.unconfirmed.extend(missing);
+                Some(error)
+            }
+        };
+        (Arc::new(world), error)
+    }
+
+    /// Whether a host lives and does not carry the tags of its owner and its fleet any more: somebody changed them by
+    /// hand, so it is not ours to touch, and not gone either.
+    #[must_use]
+    pub fn is_astray(&self, host: &InstanceId, owner: &OwnerName, fleet: &FleetName) -> bool {
+        self.instances.get(host).is_some_and(|instance| {
+            let carries =
+                |key: &str, value: &str| instance.tags.get(key).is_some_and(|carried| carried == value);
+            let alive = !matches!(instance.state, InstanceState::ShuttingDown | InstanceState::Terminated);
+            alive && !(carries(tags::OWNER, owner.as_str()) && carries(tags::FLEET, fleet.as_str()))
+        })
+    }
+
     /// The instances that carry this fleet's tag.
     pub fn of_fleet<'a>(&'a self, fleet: &'a FleetName) -> impl Iterator<Item = &'a CloudInstance> + 'a {
         self.instances
@@ -67,7 +108,7 @@ impl Lookout {
         let at = self.clock.elapsed();
         let listed = self.cloud.instances(&self.owner).await?;
         let instances = listed.into_iter().map(|instance| (instance.id.clone(), instance)).collect();
-        let world = Arc::new(World { instances });
+        let world = Arc::new(World { instances, ..World::default() });
         *last = Some((at, Arc::clone(&world)));
         Ok(world)
     }
@@ -199,7 +240,7 @@ pub enum Body {
     Alive(InstanceState),
     /// The cloud shows it dead or dying.
     Dead,
-    /// The cloud answered, and does not show it.
+    /// The cloud answered, and does not show it, by its tag or by its id.
     Absent,
     /// The cloud did not answer.
     Unknown,
@@ -209,10 +250,11 @@ impl Body {
     /// What the list says of this instance; `None`: there is no list.
     #[must_use]
     pub fn of(world: Option<&World>, host: &InstanceId) -> Self {
-        match world.map(|world| world.instances.get(host)) {
-            None => Self::Unknown,
-            Some(None) => Self::Absent,
-            Some(Some(instance)) => match instance.state {
+        let Some(world) = world else { return Self::Unknown };
+        match world.instances.get(host) {
+            None if world.unconfirmed.contains(host) => Self::Unknown,
+            None => Self::Absent,
+            Some(instance) => match instance.state {
                 InstanceState::ShuttingDown | InstanceState::Terminated => Self::Dead,
                 state @ (InstanceState::Pending
                 | InstanceState::Running
@@ -286,5 +328,14 @@ mod tests {
             let (groups, names) = groups(views.clone());
             assert_eq!(groups.all_let_go(&names, &host), expected, "{views:?}");
         }
+    }
+
+    #[test]
+    fn a_host_that_could_not_be_asked_for_by_its_id_is_not_gone() {
+        let host = InstanceId::new("i-1");
+        let listed = World::default();
+        assert_eq!(Body::of(Some(&listed), &host), Body::Absent);
+        let unconfirmed = World { unconfirmed: [host.clone()].into(), ..listed };
+        assert_eq!(Body::of(Some(&unconfirmed), &host), Body::Unknown);
     }
 }

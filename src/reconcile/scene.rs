@@ -15,7 +15,7 @@ use crate::decide::signal::Observation;
 use crate::decide::snapshot::{CloudView, Deregistration, HostView, OpenLaunch, Protection};
 use crate::domain::failure::CloudError;
 use crate::domain::host::{Host, HostState};
-use crate::domain::ids::TargetGroupArn;
+use crate::domain::ids::{InstanceId, OwnerName, TargetGroupArn};
 use crate::domain::time::Timestamp;
 use crate::reconcile::Parts;
 use crate::reconcile::observe::{Body, GroupView, Groups, Lookout, World};
@@ -36,6 +36,8 @@ pub struct Scene {
     pub places: Vec<Place>,
     /// Live instances with our tags and no row.
     pub orphans: u32,
+    /// Hosts that live, and whose tags no longer say that they are this fleet's.
+    pub quarantined: BTreeSet<InstanceId>,
     /// What could not be seen, a line each.
     pub faults: Vec<String>,
     /// Our own time passed when the rows had been read: their `now` is carried forward from here.
@@ -54,10 +56,22 @@ pub async fn read(
     let stored = parts.store.fleet_load(&config.name, horizon(config), config.safety.budget_per).await?;
     let read_at = parts.clock.elapsed();
     let cloud = &*parts.cloud;
+    let mut faults = Vec::new();
+    let world = match world {
+        Ok(world) => {
+            let (world, error) = world.confirmed(cloud, stored.hosts.iter().map(|host| &host.id)).await;
+            faults.extend(error.map(|error| format!("hosts that no list shows: {error}")));
+            Ok(world)
+        }
+        Err(error) => Err(error),
+    };
+    let quarantined = quarantined(&world, lookout.owner(), &stored);
+    faults.extend(quarantined.iter().map(|host| {
+        format!("host {host}: its tags do not say any more that it is this fleet's; it is left alone")
+    }));
     let groups = groups_of_interest(config, &stored, references.joined());
     references.refresh_groups(cloud, &*parts.clock, &groups.iter().cloned().collect::<Vec<_>>()).await;
     let groups = Groups::look(cloud, groups).await;
-    let mut faults = Vec::new();
     let places = references.places(cloud, config).await.unwrap_or_else(|error| {
         faults.push(format!("subnets: {error}"));
         Vec::new()
@@ -68,7 +82,17 @@ pub async fn read(
         GroupView::Gone => Some(format!("target group {arn}: it does not exist any more")),
         GroupView::Unknown(error) => Some(format!("target group {arn}: {error}")),
     }));
-    Ok(Scene { world, stored, groups, places, orphans: 0, faults, read_at })
+    Ok(Scene { world, stored, groups, places, orphans: 0, quarantined, faults, read_at })
+}
+
+fn quarantined(
+    world: &Result<Arc<World>, CloudError>,
+    owner: &OwnerName,
+    stored: &StoredFleet,
+) -> BTreeSet<InstanceId> {
+    let Ok(world) = world else { return BTreeSet::new() };
+    let astray = stored.hosts.iter().filter(|host| world.is_astray(&host.id, owner, &host.fleet));
+    astray.map(|host| host.id.clone()).collect()
 }
 
 /// How far back observations are of use: the scale-in window and the longest rule, with room for slow ticks.
@@ -130,6 +154,7 @@ fn view(config: &FleetConfig, scene: &Scene, host: &Host) -> HostView {
         .and_then(|world| world.instances.get(&host.id))
         .and_then(|instance| instance.tags.get(&config.scale_in.protect_tag));
     let protection = match tag {
+        _ if scene.quarantined.contains(&host.id) => Protection::Quarantined,
         Some(value) if value != "false" => Protection::Tagged,
         Some(_) | None => Protection::None,
     };
@@ -168,7 +193,7 @@ async fn observe(
     let mut faults = scene.faults.clone();
     faults.extend(harvest.faults.iter().map(|fault| format!("{}: {}", fault.source, fault.message)));
     let asked: Vec<_> = serving.iter().map(|host| host.id.clone()).collect();
-    aggregate::observe(&Sample {
+    let observed = aggregate::observe(&Sample {
         at: now,
         asked: &asked,
         hosts: &harvest.hosts,
@@ -177,7 +202,8 @@ async fn observe(
         quorum: config.metrics.host.quorum,
         needed: &policy.signals(),
         faults: &faults,
-    })
+    });
+    Observation { quarantined: scene.quarantined.iter().cloned().collect(), ..observed }
 }
 
 fn in_state(scene: &Scene, wanted: fn(&HostState) -> bool) -> impl Iterator<Item = &Host> {

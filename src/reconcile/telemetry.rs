@@ -1,5 +1,6 @@
 //! What the loop tells Prometheus. Names and labels are the contract's; each is described where `/metrics` is served.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use metrics::{counter, gauge, histogram};
@@ -8,7 +9,7 @@ use crate::config::fleet::FleetConfig;
 use crate::decide::policy::Mode;
 use crate::decide::{Plan, Snapshot};
 use crate::domain::host::{Host, HostState};
-use crate::domain::ids::FleetName;
+use crate::domain::ids::{FleetName, InstanceId};
 use crate::domain::time::{Timestamp, since};
 use crate::reconcile::commit::Committed;
 
@@ -52,6 +53,17 @@ pub(super) fn decided(config: &FleetConfig, snapshot: &Snapshot, plan: &Plan, co
             "{}", plan.reason
         );
     }
+}
+
+/// The hosts that lost this fleet's tags, before and now. Each is told of once: it may stay so for days.
+pub(super) fn quarantined(fleet: &FleetName, before: &BTreeSet<InstanceId>, now: &BTreeSet<InstanceId>) {
+    for host in now.difference(before) {
+        tracing::warn!(%fleet, %host, "its tags do not say any more that it is this fleet's: it is left alone");
+    }
+    for host in before.difference(now) {
+        tracing::info!(%fleet, %host, "it is out of quarantine: it has its tags again, or has ended");
+    }
+    gauge!("fleet_scaler_quarantined_hosts", "fleet" => fleet.to_string()).set(now.len() as f64);
 }
 
 /// Whether a direction is paused.

@@ -8,7 +8,7 @@ use crate::config::fleet::FleetConfig;
 use crate::decide::policy::Mode;
 use crate::decide::{Plan, Snapshot};
 use crate::domain::host::{Host, HostState};
-use crate::domain::ids::Epoch;
+use crate::domain::ids::{Epoch, InstanceId};
 use crate::reconcile::calls::Caller;
 use crate::reconcile::commit;
 use crate::reconcile::desk::{Desk, LaunchGate};
@@ -31,6 +31,7 @@ pub struct FleetRunner {
     references: References,
     absences: Absences,
     stubborn: Stubborn,
+    quarantined: BTreeSet<InstanceId>,
     settled: Option<Epoch>,
     fence: Option<Fence>,
 }
@@ -56,6 +57,7 @@ impl FleetRunner {
             references: References::default(),
             absences: Absences::new(),
             stubborn: Stubborn::new(),
+            quarantined: BTreeSet::new(),
             settled: None,
             fence: None,
         }
@@ -99,6 +101,8 @@ impl FleetRunner {
             launching: launch_gate(&config, &scene.stored),
             clocks: (scene.stored.now, scene.read_at),
         };
+        telemetry::quarantined(&config.name, &self.quarantined, &scene.quarantined);
+        self.quarantined.clone_from(&scene.quarantined);
         desk.caller.renew().await?;
         let scene = sweep_scene(&desk, scene, &mut self.absences).await?;
         let policy = Arc::clone(&desk.policy);
@@ -183,6 +187,8 @@ impl FleetRunner {
         for intent in launches {
             launch::launch_step(desk, intent, &mut board).await?;
         }
+        // What does not carry our tags is not ours to call for, whatever its row says.
+        board.hosts.retain(|host| !scene.quarantined.contains(&host.id));
         let hosts = drain::register_hosts(desk, board.hosts, &scene.groups).await?;
         let hosts = drain::deregister_hosts(desk, hosts, &scene.groups, &self.references).await?;
         // A pause in the middle of a drain finishes the deregistration and holds the termination.

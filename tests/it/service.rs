@@ -8,3 +8,4 @@ mod drains;
 mod launches;
 mod outages;
 mod process;
+mod tags;

@@ -26,6 +26,7 @@ fn observation(values: &[(&str, f64)]) -> Observation {
         hosts_asked: 1,
         recommended: None,
         faults: Vec::new(),
+        quarantined: Vec::new(),
     }
 }
 

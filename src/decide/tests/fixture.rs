@@ -244,6 +244,7 @@ pub(super) fn observation(at: Timestamp, cpu: f64, asked: u32, recommended: Opti
         hosts_asked: asked,
         recommended,
         faults: Vec::new(),
+        quarantined: Vec::new(),
     }
 }
 

@@ -176,6 +176,7 @@ pub(super) fn observation(at: Timestamp) -> Observation {
         hosts_asked: 3,
         recommended: Some(4),
         faults: vec!["slow".into()],
+        quarantined: Vec::new(),
     }
 }
 
