@@ -1,7 +1,7 @@
 # The commands of the project. `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check simulate sqlx
+.PHONY: help demo test check simulate fuzz sqlx
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,6 +17,9 @@ check: ## The quick part of it: format and lints, without the AWS SDK
 
 simulate: ## Simulated days: SEED=7 replays one, SEEDS=10000 runs many, BUG=name (or list) plants a bug
 	@scripts/simulate.sh
+
+fuzz: ## A minute of fuzzing for each parser of what strangers and operators write
+	@scripts/fuzz.sh
 
 sqlx: ## Make the offline data of the SQL queries anew
 	@scripts/sqlx-prepare.sh

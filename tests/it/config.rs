@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, reason = "a test that cannot set its stage is a test that fails")]
 
 mod arbitrary;
+pub(crate) mod conformity;
 mod golden;
 mod schema;
 mod secrets;

@@ -8,6 +8,7 @@ mod cli;
 mod cloud_contract;
 mod config;
 mod crash;
+mod fuzzed;
 mod service;
 mod signals;
 mod simulated;

@@ -173,6 +173,10 @@ impl CloudProvider for SeamCloud {
         self.read("DescribeInstances by launch", self.world.cloud.instances_of_launch(launch)).await
     }
 
+    async fn instances_named(&self, hosts: &[InstanceId]) -> Result<Vec<CloudInstance>, CloudError> {
+        self.read("DescribeInstances by id", self.world.cloud.instances_named(hosts)).await
+    }
+
     async fn template_version(&self, template: &TemplateRef, version: &str) -> Result<u64, CloudError> {
         self.read("DescribeLaunchTemplateVersions", self.world.cloud.template_version(template, version))
             .await
