@@ -2,10 +2,12 @@
 
 pub(crate) mod world;
 
+mod adversity;
 mod capacity;
 mod changes;
 mod drains;
 mod launches;
 mod outages;
 mod process;
+mod swallowed;
 mod tags;
