@@ -4,6 +4,8 @@
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
+use proc_macro2::TokenStream;
+
 use super::{assert_none, files_under, root};
 
 const LINE_WIDTH_MAX: usize = 120;
@@ -19,6 +21,73 @@ fn links_lead_somewhere() {
 #[test]
 fn lines_fit() {
     assert_none(&documents().iter().flat_map(|path| wide_lines(path, &read(path))).collect::<Vec<_>>());
+}
+
+/// The page that says which fault is survived by which test must not name a test that is gone.
+#[test]
+fn tests_that_are_named_are_there() {
+    let text = read(&root().join("docs/reliability.md"));
+    let named = named_tests(&text);
+    assert!(named.len() > 50, "only {} tests are named: the walk is broken", named.len());
+    assert_none(&missing_tests(&named, &tests_of_the_crate()));
+}
+
+fn missing_tests(named: &BTreeSet<String>, there: &BTreeSet<String>) -> Vec<String> {
+    named.difference(there).map(|name| format!("docs/reliability.md: there is no test {name}")).collect()
+}
+
+/// What stands in backticks and is a path in lower case: `service::drains::the_oldest_goes_first`.
+fn named_tests(text: &str) -> BTreeSet<String> {
+    let is_path = |code: &&str| {
+        code.contains("::")
+            && code.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, ':' | '_'))
+    };
+    let code = text.lines().flat_map(|line| line.split('`').skip(1).step_by(2));
+    code.filter(is_path).map(str::to_owned).collect()
+}
+
+/// The path of every test, as `cargo test` calls it.
+fn tests_of_the_crate() -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for folder in [root().join("src"), root().join("tests/it")] {
+        for file in files_under(&folder, "rs") {
+            let path = file.strip_prefix(&folder).unwrap().with_extension("");
+            let module = path.to_str().unwrap().replace(['/', '\\'], "::");
+            let syntax = syn::parse_file(&read(&file)).unwrap();
+            found.extend(tests_among(&syntax.items).into_iter().map(|test| format!("{module}::{test}")));
+        }
+    }
+    found
+}
+
+fn tests_among(items: &[syn::Item]) -> Vec<String> {
+    let mut found = Vec::new();
+    for item in items {
+        match item {
+            syn::Item::Fn(function) if is_test(&function.attrs) => found.push(function.sig.ident.to_string()),
+            syn::Item::Macro(call) if call.mac.path.is_ident("proptest") => {
+                found.extend(functions_in(call.mac.tokens.clone()));
+            }
+            syn::Item::Mod(module) => {
+                let inner = module.content.as_ref().map(|(_, items)| tests_among(items)).unwrap_or_default();
+                found.extend(inner.into_iter().map(|test| format!("{}::{test}", module.ident)));
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+fn is_test(attributes: &[syn::Attribute]) -> bool {
+    attributes
+        .iter()
+        .any(|attribute| attribute.path().segments.last().is_some_and(|segment| segment.ident == "test"))
+}
+
+/// The names that follow `fn`: within `proptest!` every function is a test.
+fn functions_in(tokens: TokenStream) -> Vec<String> {
+    let words: Vec<String> = tokens.into_iter().map(|token| token.to_string()).collect();
+    words.windows(2).filter(|pair| pair[0] == "fn").map(|pair| pair[1].clone()).collect()
 }
 
 fn documents() -> Vec<PathBuf> {
@@ -156,6 +225,22 @@ mod tests {
         assert_eq!(dead("[a](#not-there)\n\n# There"), 1);
         assert_eq!(dead("[a](../src/lib.rs#there)"), 1);
         assert_eq!(dead("[out](../../elsewhere)"), 1);
+    }
+
+    #[test]
+    fn a_test_that_is_gone_is_found() {
+        let named = named_tests("| `a::b::one`, `a::c` and `Store::x` | `two` `d::e` |");
+        assert_eq!(named, BTreeSet::from(["a::b::one", "a::c", "d::e"].map(str::to_owned)));
+        let there = BTreeSet::from(["a::b::one", "d::e"].map(str::to_owned));
+        assert_eq!(missing_tests(&named, &there), ["docs/reliability.md: there is no test a::c"]);
+    }
+
+    #[test]
+    fn tests_of_every_kind_are_seen() {
+        let text = "#[test] fn a() {} #[tokio::test(flavor = \"x\")] async fn b() {} fn no() {}
+                    mod tests { #[test] fn c() {} } proptest! { #[test] fn d(x in 0..1) {} }";
+        let syntax = syn::parse_file(text).unwrap();
+        assert_eq!(tests_among(&syntax.items), ["a", "b", "tests::c", "d"]);
     }
 
     #[test]
