@@ -24,6 +24,8 @@ pub(crate) struct FleetBook {
     pub(crate) attempts: BTreeMap<AttemptId, AttemptBook>,
     /// When hosts were chosen to go, whatever for.
     pub(crate) drains: Vec<Timestamp>,
+    /// The size last wanted.
+    pub(crate) desired: Option<u32>,
     pub(crate) last_scale_out: Option<Timestamp>,
     pub(crate) last_change: Option<Timestamp>,
     /// When each orphan was seen for the first time, and the last, and how often.

@@ -153,7 +153,10 @@ impl World {
         }
         let depth = config.rules.iter().filter(|rule| !rule.action.is_out()).map(|rule| rule.sustained.of);
         let depth = depth.max().unwrap_or(1) as usize;
-        let deaf = book.heard.iter().rev().take(depth).find(|(_, heard)| !heard).copied();
+        // What was seen before the last change of size is no evidence for another.
+        let counts = |when: &Timestamp| book.last_change.is_none_or(|change| *when > change);
+        let mut cited = book.heard.iter().rev().take(depth).filter(|(when, _)| counts(when));
+        let deaf = cited.find(|(_, heard)| !heard).copied();
         let began = book.heard.first().map_or(at, |(first, _)| *first);
         drop(state);
         if let Some((when, _)) = deaf {
@@ -169,16 +172,20 @@ impl World {
         let mut state = self.state();
         let Some(config) = state.fleets.get(&fence.fleet).cloned() else { return };
         let book = state.book.fleet(&fence.fleet);
+        let before = book.desired.replace(commit.plan.size_wanted).unwrap_or(commit.plan.size_before);
         let (last, cooldown) = match commit.plan.action {
             Action::ScaleOut => (book.last_scale_out, config.cooldown.scale_out),
             Action::ScaleIn => (book.last_change, config.cooldown.scale_in),
-            Action::Hold | Action::Repair | Action::Replace | Action::Manual => return,
+            Action::Manual => (None, Duration::ZERO),
+            Action::Hold | Action::Repair | Action::Replace => return,
         };
-        if commit.plan.action == Action::ScaleOut {
+        if commit.plan.size_wanted > before {
             book.last_scale_out = Some(at);
         }
-        book.last_change = Some(at);
-        book.changes += 1;
+        if commit.plan.size_wanted != before {
+            book.last_change = Some(at);
+            book.changes += 1;
+        }
         drop(state);
         // The decision is judged a moment before it is committed.
         if let Some(last) = last.filter(|last| since(at, *last) < cooldown) {
