@@ -34,8 +34,12 @@ use crate::domain::time::Timestamp;
 /// - A method with a fence commits only if that replica holds that fleet at that epoch and the lease has not expired, all
 ///   judged by the store's clock inside the transaction; else [`StoreError::Fenced`] and nothing changed.
 /// - [`StoreError::Unavailable`] from a write means *unknown*: it may have been committed. Ids are the caller's, so the
-///   same write again either succeeds, or finds its row and succeeds ([`Store::decision_commit`],
-///   [`Store::attempt_open`], [`Store::call_begin`] are idempotent by id).
+///   same write again either succeeds, or finds its row and succeeds: [`Store::decision_commit`],
+///   [`Store::attempt_open`], [`Store::call_begin`] and [`Store::operator_act`] are idempotent by id, however far things
+///   have come since; [`Store::attempt_resolve`], [`Store::call_end`], [`Store::launch_abandon`] and
+///   [`Store::host_adopt`] by what they settle. [`Store::host_advance`] is compare-and-set: a step that was taken after
+///   all is a conflict, and the rows show it. [`Store::attempt_defer`] and [`Store::orphan_sighted`] count once more,
+///   which only makes somebody wait.
 /// - Every change of a launch or a host writes its event in the same transaction.
 #[async_trait]
 pub trait Store: Send + Sync {

@@ -197,7 +197,11 @@ impl Rows {
             }
         }
         if let Some(launch) = host.launch {
-            keep(self.bought.entry(launch).or_default(), host.id.clone(), present);
+            let bought = self.bought.entry(launch).or_default();
+            keep(bought, host.id.clone(), present);
+            if bought.is_empty() {
+                self.bought.remove(&launch);
+            }
         }
     }
 

@@ -66,35 +66,69 @@ async fn a_lock_that_is_never_given_up_is_not_waited_for_for_ever() {
     assert!(matches!(result, Err(StoreError::Unavailable(_))), "{result:?}");
 }
 
+/// Makes the first so many inserts of a decision fail for a reason that has nothing to do with them.
+async fn fail_first(pool: &sqlx::PgPool, times: u32, condition: &str) {
+    let script = sql(format!(
+        "CREATE SEQUENCE scaler.tries;
+         CREATE FUNCTION scaler.fail_first() RETURNS trigger LANGUAGE plpgsql AS $$
+         BEGIN
+             IF nextval('scaler.tries') <= {times} THEN
+                 RAISE EXCEPTION 'made up' USING ERRCODE = '{condition}';
+             END IF;
+             RETURN NEW;
+         END $$;
+         CREATE TRIGGER fail_first BEFORE INSERT ON scaler.decision
+             FOR EACH ROW EXECUTE FUNCTION scaler.fail_first()"
+    ));
+    sqlx::raw_sql(script).execute(pool).await.unwrap();
+}
+
+async fn tries(pool: &sqlx::PgPool) -> i64 {
+    sqlx::query_scalar("SELECT last_value FROM scaler.tries").fetch_one(pool).await.unwrap()
+}
+
 #[tokio::test]
-async fn a_deadlock_is_tried_again() {
+async fn a_deadlock_and_a_serialization_failure_are_tried_again() {
+    for condition in ["deadlock_detected", "serialization_failure"] {
+        let database = TestDatabase::new().await;
+        let store = database.store();
+        let fence = take(&store, "web", "replica-1").await;
+        let pool = database.pool();
+        fail_first(&pool, 2, condition).await;
+        let commit = decision(Action::Hold, 1, 1, store.now().await.unwrap());
+        store.decision_commit(&fence, &commit).await.unwrap();
+        assert_eq!(tries(&pool).await, 3, "{condition}");
+        let stored = store.fleet_load(&fence.fleet, Duration::from_mins(1), Duration::ZERO).await.unwrap();
+        assert_eq!(stored.window.len(), 1, "{condition}");
+    }
+}
+
+#[tokio::test]
+async fn a_transaction_that_never_gets_through_is_given_up_and_leaves_nothing() {
     let database = TestDatabase::new().await;
     let store = database.store();
     let fence = take(&store, "web", "replica-1").await;
     let pool = database.pool();
-    sqlx::raw_sql(
-        "CREATE SEQUENCE scaler.tries;
-         CREATE FUNCTION scaler.fail_twice() RETURNS trigger LANGUAGE plpgsql AS $$
-         BEGIN
-             IF nextval('scaler.tries') <= 2 THEN
-                 RAISE EXCEPTION 'made up' USING ERRCODE = 'deadlock_detected';
-             END IF;
-             RETURN NEW;
-         END $$;
-         CREATE TRIGGER fail_twice BEFORE INSERT ON scaler.decision FOR EACH ROW EXECUTE FUNCTION scaler.fail_twice()",
-    )
-    .execute(&pool)
-    .await
-    .unwrap();
-    let commit = decision(Action::Hold, 1, 1, store.now().await.unwrap());
-    store.decision_commit(&fence, &commit).await.unwrap();
-    let tries: i64 =
-        sqlx::query_scalar("SELECT last_value FROM scaler.tries").fetch_one(&pool).await.unwrap();
-    assert_eq!(tries, 3);
-    assert_eq!(
-        store.fleet_load(&fence.fleet, Duration::from_mins(1), Duration::ZERO).await.unwrap().window.len(),
-        1
-    );
+    fail_first(&pool, 1_000, "serialization_failure").await;
+    let commit = decision(Action::ScaleOut, 1, 2, store.now().await.unwrap());
+    let result = store.decision_commit(&fence, &commit).await;
+    assert!(matches!(result, Err(StoreError::Unavailable(_))), "{result:?}");
+    assert_eq!(tries(&pool).await, 6, "once, and five times again");
+    let stored = store.fleet_load(&fence.fleet, Duration::from_mins(1), Duration::ZERO).await.unwrap();
+    assert_eq!((stored.window.len(), stored.memory.desired), (0, None));
+}
+
+#[tokio::test]
+async fn what_the_schema_refuses_is_not_tried_again() {
+    let database = TestDatabase::new().await;
+    let store = database.store();
+    let fence = take(&store, "web", "replica-1").await;
+    let pool = database.pool();
+    fail_first(&pool, 1_000, "check_violation").await;
+    let commit = decision(Action::ScaleOut, 1, 2, store.now().await.unwrap());
+    let result = store.decision_commit(&fence, &commit).await;
+    assert!(matches!(result, Err(StoreError::Refused(_))), "{result:?}");
+    assert_eq!(tries(&pool).await, 1);
 }
 
 #[tokio::test]

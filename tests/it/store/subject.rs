@@ -216,10 +216,12 @@ pub(super) fn beginning() -> Timestamp {
 macro_rules! on_both_stores {
     ($($case:ident),* $(,)?) => {
         mod memory {
-            $(#[tokio::test] async fn $case() { super::$case(crate::store::fixture::World::in_memory().await).await; })*
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+              async fn $case() { super::$case(crate::store::fixture::World::in_memory().await).await; })*
         }
         mod postgres {
-            $(#[tokio::test] async fn $case() { super::$case(crate::store::fixture::World::new().await).await; })*
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+              async fn $case() { super::$case(crate::store::fixture::World::new().await).await; })*
         }
     };
 }
