@@ -150,13 +150,12 @@ impl Roster {
             return Some(taken);
         };
         match standing {
-            Standing::Theirs => None,
             ours @ Standing::Ours { .. } => Some(ours),
             Standing::Free { .. } if state.ours() < state.share(heard.replicas) => Some(taken),
             Standing::Free { since } if now.saturating_sub(since) > self.lease => {
                 Some(Standing::Ours { kept_until: now + self.lease * RESCUED_LEASES_KEPT })
             }
-            Standing::Free { .. } => None,
+            Standing::Theirs | Standing::Free { .. } => None,
         }
     }
 

@@ -1,5 +1,7 @@
 //! The main job, told as stories: each ends with what an operator was promised.
 
+pub(crate) mod proxy;
+pub(crate) mod site;
 pub(crate) mod world;
 
 mod adversity;
@@ -9,5 +11,6 @@ mod drains;
 mod launches;
 mod outages;
 mod process;
+mod replicas;
 mod swallowed;
 mod tags;
