@@ -54,9 +54,14 @@ struct Seen<'a>(Option<&'a Observation>);
 impl Seen<'_> {
     /// Why the loop does not move this host on, where what it saw keeps it from that.
     fn held(&self, host: &Host) -> Option<String> {
-        let quarantined = self.0.is_some_and(|seen| seen.quarantined.contains(&host.id));
-        (quarantined && !host.state.is_final())
-            .then(|| format!("its tags: they do not say that it is {}'s; nothing is done to it", host.fleet))
+        let seen = self.0.filter(|_| !host.state.is_final())?;
+        if seen.quarantined.contains(&host.id) {
+            let text =
+                format!("its tags: they do not say that it is {}'s; nothing is done to it", host.fleet);
+            return Some(text);
+        }
+        let waits = matches!(host.state, HostState::Registered { .. }) && seen.unserved.contains(&host.zone);
+        waits.then(|| format!("the balancer to serve {} (Target.NotInUse)", host.zone))
     }
 }
 
@@ -201,16 +206,16 @@ mod tests {
         }
     }
 
+    fn observation(quarantined: &[&str]) -> Observation {
+        serde_json::from_value(serde_json::json!({
+            "at": at(0), "values": {}, "hosts_heard": 0, "hosts_asked": 0, "recommended": null, "faults": [],
+            "quarantined": quarantined,
+        }))
+        .unwrap()
+    }
+
     #[test]
     fn a_host_in_quarantine_says_so_as_long_as_it_lives() {
-        let observation = |quarantined: &[&str]| {
-            let quarantined: Vec<_> = quarantined.iter().map(|id| InstanceId::new(*id)).collect();
-            serde_json::from_value::<Observation>(serde_json::json!({
-                "at": at(0), "values": {}, "hosts_heard": 0, "hosts_asked": 0, "recommended": null, "faults": [],
-                "quarantined": quarantined,
-            }))
-            .unwrap()
-        };
         let live = host();
         let (strange, usual) = (observation(&["i-1"]), observation(&["i-2"]));
         let said = Seen(Some(&strange)).held(&live).unwrap();
@@ -218,6 +223,19 @@ mod tests {
         assert_eq!((Seen(Some(&usual)).held(&live), Seen(None).held(&live)), (None, None));
         let lost = live.advance(&Step::Lose, at(1)).unwrap();
         assert_eq!(Seen(Some(&strange)).held(&lost), None);
+    }
+
+    #[test]
+    fn a_host_in_a_zone_without_traffic_waits_for_the_balancer() {
+        let seen = Observation { unserved: vec![Zone::new("a")], ..observation(&[]) };
+        let mut host = host();
+        assert_eq!(Seen(Some(&seen)).held(&host), None, "it is not even running");
+        for step in [Step::Run, Step::Register] {
+            host = host.advance(&step, at(1)).unwrap();
+        }
+        assert!(Seen(Some(&seen)).held(&host).unwrap().contains("serve a (Target.NotInUse)"));
+        host.zone = Zone::new("b");
+        assert_eq!(Seen(Some(&seen)).held(&host), None);
     }
 
     #[test]

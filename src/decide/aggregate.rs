@@ -83,6 +83,7 @@ pub fn observe(sample: &Sample<'_>) -> Observation {
         recommended: None,
         faults: sample.faults.iter().take(MOST_FAULTS).cloned().collect(),
         quarantined: Vec::new(),
+        unserved: Vec::new(),
     }
 }
 

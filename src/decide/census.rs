@@ -43,6 +43,10 @@ impl<'a> Census<'a> {
             .iter()
             .filter(|view| view.seen == Sighting::Present)
             .filter_map(|view| Some((view, failure(&view.host, policy, snapshot.now)?)))
+            // Where the balancer checks nobody, not being healthy says nothing about the host.
+            .filter(|(view, reason)| {
+                *reason != DrainReason::BootTimeout || !snapshot.unserved.lately.contains(&view.host.zone)
+            })
             .collect();
         let mut census = Self {
             snapshot,

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::decide::condition::{Facet, check_name};
-use crate::domain::ids::InstanceId;
+use crate::domain::ids::{InstanceId, Zone};
 use crate::domain::time::Timestamp;
 
 /// A signal's full name as expressions write it: `cpu.avg`, `qps`, `hosts.healthy`.
@@ -74,6 +74,9 @@ pub struct Observation {
     /// to them until they are put back.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub quarantined: Vec<InstanceId>,
+    /// Zones to which the balancer sends no traffic, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unserved: Vec<Zone>,
 }
 
 impl Catalog {

@@ -1,6 +1,6 @@
 //! Everything one decision is made from. Whoever has the snapshot can make the decision again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::decide::policy::{Policy, Safety};
 use crate::decide::signal::Observation;
 use crate::domain::host::Host;
-use crate::domain::ids::{InstanceId, LaunchId, OperatorActionId, Pool};
+use crate::domain::ids::{InstanceId, LaunchId, OperatorActionId, Pool, Zone};
 use crate::domain::time::{Timestamp, after};
 
 /// One fleet at one moment.
@@ -37,8 +37,21 @@ pub struct Snapshot {
     /// Instances with our tags that no row knows yet, and that no open launch may turn out to have bought: they count as
     /// live from the moment they are seen, and nothing is done to them before they are adopted.
     pub orphans: u32,
+    /// Where the balancer sends no traffic.
+    pub unserved: Unserved,
     /// Whether the cloud could be described this tick. If not, hosts are as last known and nothing is torn down.
     pub cloud: CloudView,
+}
+
+/// Zones in which a target group calls hosts of this fleet not in use: its load balancer does not serve the zone, or no
+/// listener uses the group. That is the balancer's configuration and no host's fault; another host would fare no better.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unserved {
+    /// At this moment. Nothing is bought there.
+    pub now: BTreeSet<Zone>,
+    /// Within the last `boot_timeout`, those of this moment among them. Hosts there are not given up: they have had no
+    /// time to become healthy yet.
+    pub lately: BTreeSet<Zone>,
 }
 
 /// Whether the cloud could be seen this tick.

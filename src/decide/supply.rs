@@ -40,6 +40,8 @@ pub(super) enum Short {
     Probing { bought: u32 },
     /// No subnet is known to buy in.
     NoPlace,
+    /// The balancer serves none of the fleet's zones.
+    Unserved,
 }
 
 impl std::fmt::Display for Short {
@@ -52,6 +54,7 @@ impl std::fmt::Display for Short {
             Self::Probing { bought } => {
                 write!(f, "the pools refused lately and are tried with {bought} first")
             }
+            Self::Unserved => f.write_str("the balancer serves none of the fleet's zones"),
             Self::NoPlace => f.write_str("no subnet of the fleet could be looked up"),
         }
     }
@@ -134,6 +137,7 @@ impl Supply {
         if bought < count {
             self.short = Some(match earliest(census) {
                 _ if census.policy.places.is_empty() => Short::NoPlace,
+                _ if census.policy.places.iter().all(|place| !is_served(census, place)) => Short::Unserved,
                 Some(until) if bought == 0 => Short::Cooling { until },
                 _ => Short::Probing { bought },
             });
@@ -159,9 +163,15 @@ fn revocable(census: &Census<'_>, most: u32) -> Vec<InstanceId> {
     found.into_iter().take(most as usize).map(|(_, id)| id.clone()).collect()
 }
 
+/// Whether the balancer sends traffic to a place's zone, as far as is known.
+fn is_served(census: &Census<'_>, place: &Place) -> bool {
+    !census.snapshot.unserved.now.contains(&place.zone)
+}
+
 /// When the first of the fleet's pools may be asked again.
 fn earliest(census: &Census<'_>) -> Option<Timestamp> {
-    let zones: BTreeSet<&Zone> = census.policy.places.iter().map(|place| &place.zone).collect();
+    let places = census.policy.places.iter().filter(|place| is_served(census, place));
+    let zones: BTreeSet<&Zone> = places.map(|place| &place.zone).collect();
     let ours = census.snapshot.pools.iter().filter(|health| {
         zones.contains(&health.pool.zone) && kinds(census).contains(&health.pool.instance_type)
     });
@@ -199,7 +209,7 @@ impl<'a> Market<'a> {
             hosts.filter(|view| view.host.state.is_capacity() && !leavers.is_chosen(view)).collect();
         let mut by_zone: BTreeMap<&Zone, Vec<&'a Place>> = BTreeMap::new();
         let mut zones = Vec::new();
-        for place in &census.policy.places {
+        for place in census.policy.places.iter().filter(|place| is_served(census, place)) {
             let places = by_zone.entry(&place.zone).or_default();
             if places.is_empty() {
                 zones.push(&place.zone);

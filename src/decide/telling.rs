@@ -13,7 +13,7 @@ use crate::decide::requests::Requests;
 use crate::decide::supply::{Short, Supply};
 use crate::decide::wording::hosts;
 use crate::domain::host::DrainReason;
-use crate::domain::ids::InstanceId;
+use crate::domain::ids::{InstanceId, Zone};
 
 /// Most opinions that one sentence quotes; all of them are among the recommendations.
 const MOST_VOICES: usize = 3;
@@ -71,6 +71,8 @@ enum Note {
     NotGoing(Ground),
     /// Hosts that cannot be bought now.
     NotBought { missing: u32, short: Short },
+    /// Zones that the balancer does not serve.
+    Unserved(Vec<Zone>),
     /// A change that came out smaller than it was asked for.
     Limited { guard: Guard, ground: Ground },
 }
@@ -198,6 +200,10 @@ impl Outcome<'_> {
             let missing = self.supply.missing.saturating_sub(come_by);
             notes.push(Note::NotBought { missing, short: short.clone() });
         }
+        let unserved = &self.census.snapshot.unserved.now;
+        if !unserved.is_empty() {
+            notes.push(Note::Unserved(unserved.iter().cloned().collect()));
+        }
         if let (Headline::Scaled { .. }, Some((guard, ground))) = (headline, &self.judged.limited) {
             notes.push(Note::Limited { guard: *guard, ground: ground.clone() });
         }
@@ -284,6 +290,10 @@ impl fmt::Display for Note {
             Self::Kept { hosts } => write!(f, "{} after all", are(hosts, "stays", "stay")),
             Self::NotGoing(ground) => write!(f, "hosts that should go stay for now: {ground}"),
             Self::NotBought { missing, short } => write!(f, "{} not bought yet: {short}", hosts(*missing)),
+            Self::Unserved(zones) => {
+                let zones = zones.iter().map(Zone::as_str).collect::<Vec<_>>().join(", ");
+                write!(f, "the balancer does not serve {zones} (Target.NotInUse): nothing is bought there")
+            }
             Self::Limited { guard, ground } => write!(f, "no further by {guard}: {ground}"),
         }
     }

@@ -53,6 +53,11 @@ const METRICS: &[(Kind, &str, &str)] = &[
         "Hosts of a fleet that live and no longer carry its tags; nothing is done to them.",
     ),
     (
+        Kind::Gauge,
+        "fleet_scaler_unserved_zones",
+        "Zones in which a target group calls a fleet's hosts not in use; nothing is bought there.",
+    ),
+    (
         Kind::Histogram,
         "fleet_scaler_launch_to_healthy_seconds",
         "From a host's launch to its first healthy answer in every target group.",

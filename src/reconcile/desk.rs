@@ -3,6 +3,7 @@
 //! Every step of a tick takes the desk and what it changes, so that nothing about "which fleet, under which fence, by
 //! which clock" is ever looked up twice.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -11,7 +12,7 @@ use crate::config::fleet::FleetConfig;
 use crate::decide::policy::Policy;
 use crate::decide::snapshot::PoolHealth;
 use crate::domain::host::{Host, Step};
-use crate::domain::ids::{OwnerName, Pool};
+use crate::domain::ids::{OwnerName, Pool, Zone};
 use crate::domain::time::{Timestamp, after};
 use crate::reconcile::calls::Caller;
 use crate::reconcile::{Parts, pace, telemetry};
@@ -31,6 +32,8 @@ pub struct Desk<'a> {
     pub fleet: &'a FleetConfig,
     /// Its policy, with places looked up.
     pub policy: Arc<Policy>,
+    /// Zones to which the balancer sends no traffic: no attempt is opened there.
+    pub unserved: BTreeSet<Zone>,
     /// Whether fresh launch calls may be sent. A refusal for good in the middle of a tick closes it for the rest.
     pub launching: LaunchGate,
     /// The database's clock when the rows were read, and our own time passed at that moment.

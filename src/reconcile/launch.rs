@@ -20,7 +20,7 @@ use crate::decide::policy::Policy;
 use crate::decide::snapshot::PoolHealth;
 use crate::domain::failure::{CloudError, FailureClass};
 use crate::domain::host::Host;
-use crate::domain::ids::{AttemptId, InstanceId, Pool, SubnetId};
+use crate::domain::ids::{AttemptId, InstanceId, Pool, SubnetId, Zone};
 use crate::domain::launch::{AbandonReason, Attempt, AttemptOutcome, AttemptState, Launch, LaunchState};
 use crate::domain::time::{Timestamp, after};
 use crate::provider::CloudInstance;
@@ -53,10 +53,16 @@ pub struct Site {
 }
 
 /// The best place for the next attempt: the zone with the fewest of the fleet's hosts first, types in the order of the
-/// file; pools that cool are passed over. `None`: every pool cools.
+/// file; pools that cool are passed over, and zones that the balancer does not serve. `None`: nothing is left.
 #[must_use]
-pub fn next_site(policy: &Policy, hosts: &[Host], pools: &[PoolHealth], now: Timestamp) -> Option<Site> {
-    let mut places: Vec<_> = policy.places.iter().collect();
+pub fn next_site(
+    policy: &Policy,
+    hosts: &[Host],
+    pools: &[PoolHealth],
+    unserved: &BTreeSet<Zone>,
+    now: Timestamp,
+) -> Option<Site> {
+    let mut places: Vec<_> = policy.places.iter().filter(|place| !unserved.contains(&place.zone)).collect();
     places.sort_by_key(|place| {
         hosts.iter().filter(|host| host.zone == place.zone && host.state.is_capacity()).count()
     });
@@ -135,10 +141,10 @@ async fn current_attempt(
     if desk.launching.is_closed() || launch.missing() == 0 {
         return Ok(None);
     }
-    let Some(site) = next_site(&desk.policy, &board.hosts, &board.pools, desk.now()) else {
+    let Some(site) = next_site(&desk.policy, &board.hosts, &board.pools, &desk.unserved, desk.now()) else {
         // Waiting with hosts reserved would hold up scale-in for as long as nobody sells. The size wanted stays, and the
         // next decision that finds a pool makes a new intent.
-        tracing::info!(fleet = %launch.fleet, launch = %launch.id, "every pool cools: the intent is given up");
+        tracing::info!(fleet = %launch.fleet, launch = %launch.id, "no pool can be asked: the intent is given up");
         desk.parts.store.launch_abandon(desk.fence, launch.id, AbandonReason::NoPool).await?;
         return Ok(None);
     };

@@ -3,7 +3,7 @@
 //! The cloud is looked at *before* the rows are read. An instance that is launched in between then has a row and is not
 //! in the list yet, which the grace for absence covers; the other way round it would look like an orphan.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,13 +12,13 @@ use crate::decide::Snapshot;
 use crate::decide::aggregate::{self, HostCounts, Sample};
 use crate::decide::policy::{Place, Policy};
 use crate::decide::signal::Observation;
-use crate::decide::snapshot::{CloudView, Deregistration, HostView, OpenLaunch, Protection};
+use crate::decide::snapshot::{CloudView, Deregistration, HostView, OpenLaunch, Protection, Unserved};
 use crate::domain::failure::CloudError;
 use crate::domain::host::{Host, HostState};
-use crate::domain::ids::{InstanceId, OwnerName, TargetGroupArn};
+use crate::domain::ids::{InstanceId, OwnerName, TargetGroupArn, Zone};
 use crate::domain::time::Timestamp;
 use crate::reconcile::Parts;
-use crate::reconcile::observe::{Body, GroupView, Groups, Lookout, World};
+use crate::reconcile::observe::{Body, GroupView, Groups, Lookout, Standing, World};
 use crate::reconcile::references::References;
 use crate::signals::{HarvestRequest, ScrapeTarget};
 use crate::store::{StoreError, StoredFleet};
@@ -38,6 +38,8 @@ pub struct Scene {
     pub orphans: u32,
     /// Hosts that live, and whose tags no longer say that they are this fleet's.
     pub quarantined: BTreeSet<InstanceId>,
+    /// Where the balancer sends no traffic.
+    pub unserved: Unserved,
     /// What could not be seen, a line each.
     pub faults: Vec<String>,
     /// Our own time passed when the rows had been read: their `now` is carried forward from here.
@@ -82,7 +84,34 @@ pub async fn read(
         GroupView::Gone => Some(format!("target group {arn}: it does not exist any more")),
         GroupView::Unknown(error) => Some(format!("target group {arn}: {error}")),
     }));
-    Ok(Scene { world, stored, groups, places, orphans: 0, quarantined, faults, read_at })
+    let unserved = unserved(config, &world, &stored, &groups);
+    faults.extend(unserved.iter().map(|(zone, hosts)| {
+        format!(
+            "zone {zone}: not in use by a target group that {hosts} of its hosts are in (Target.NotInUse): enable the \
+             zone on the load balancer, or take its subnets out of the fleet"
+        )
+    }));
+    let unserved: BTreeSet<Zone> = unserved.into_keys().collect();
+    let unserved = Unserved { lately: unserved.clone(), now: unserved };
+    Ok(Scene { world, stored, groups, places, orphans: 0, quarantined, unserved, faults, read_at })
+}
+
+/// The zones to which the balancer sends no traffic, each with the number of hosts that say so.
+fn unserved(
+    config: &FleetConfig,
+    world: &Result<Arc<World>, CloudError>,
+    stored: &StoredFleet,
+    groups: &Groups,
+) -> BTreeMap<Zone, u32> {
+    let world = world.as_ref().ok().map(Arc::as_ref);
+    let mut zones = BTreeMap::new();
+    for host in stored.hosts.iter().filter(|host| host.state.is_capacity()) {
+        let alive = matches!(Body::of(world, &host.id), Body::Alive(_));
+        if alive && groups.standing(&config.balancer.target_groups, &host.id) == Standing::NotInUse {
+            *zones.entry(host.zone.clone()).or_insert(0) += 1;
+        }
+    }
+    zones
 }
 
 fn quarantined(
@@ -133,6 +162,7 @@ pub async fn snapshot(
             })
             .collect(),
         orphans: scene.orphans,
+        unserved: scene.unserved.clone(),
         current,
         window: stored.window.clone(),
         memory: stored.memory.clone(),
@@ -203,7 +233,11 @@ async fn observe(
         needed: &policy.signals(),
         faults: &faults,
     });
-    Observation { quarantined: scene.quarantined.iter().cloned().collect(), ..observed }
+    Observation {
+        quarantined: scene.quarantined.iter().cloned().collect(),
+        unserved: scene.unserved.now.iter().cloned().collect(),
+        ..observed
+    }
 }
 
 fn in_state(scene: &Scene, wanted: fn(&HostState) -> bool) -> impl Iterator<Item = &Host> {

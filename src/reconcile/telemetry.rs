@@ -9,7 +9,7 @@ use crate::config::fleet::FleetConfig;
 use crate::decide::policy::Mode;
 use crate::decide::{Plan, Snapshot};
 use crate::domain::host::{Host, HostState};
-use crate::domain::ids::{FleetName, InstanceId};
+use crate::domain::ids::{FleetName, InstanceId, Zone};
 use crate::domain::time::{Timestamp, since};
 use crate::reconcile::commit::Committed;
 
@@ -64,6 +64,20 @@ pub(super) fn quarantined(fleet: &FleetName, before: &BTreeSet<InstanceId>, now:
         tracing::info!(%fleet, %host, "it is out of quarantine: it has its tags again, or has ended");
     }
     gauge!("fleet_scaler_quarantined_hosts", "fleet" => fleet.to_string()).set(now.len() as f64);
+}
+
+/// The zones to which the balancer sends no traffic. A zone is told of once, as long as it does not come and go.
+pub(super) fn unserved<'a>(
+    fleet: &FleetName,
+    before: impl Iterator<Item = &'a Zone> + Clone,
+    now: &BTreeSet<Zone>,
+) {
+    for zone in now {
+        if !before.clone().any(|known| known == zone) {
+            tracing::warn!(%fleet, %zone, "the balancer does not serve the zone: nothing is bought there");
+        }
+    }
+    gauge!("fleet_scaler_unserved_zones", "fleet" => fleet.to_string()).set(now.len() as f64);
 }
 
 /// Whether a direction is paused.

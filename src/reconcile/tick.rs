@@ -1,6 +1,6 @@
 //! One tick of one fleet: lease, load, observe, decide, commit, act.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +8,8 @@ use crate::config::fleet::FleetConfig;
 use crate::decide::policy::Mode;
 use crate::decide::{Plan, Snapshot};
 use crate::domain::host::{Host, HostState};
-use crate::domain::ids::{Epoch, InstanceId};
+use crate::domain::ids::{Epoch, InstanceId, Zone};
+use crate::domain::time::{Timestamp, since};
 use crate::reconcile::calls::Caller;
 use crate::reconcile::commit;
 use crate::reconcile::desk::{Desk, LaunchGate};
@@ -32,6 +33,8 @@ pub struct FleetRunner {
     absences: Absences,
     stubborn: Stubborn,
     quarantined: BTreeSet<InstanceId>,
+    /// Zones that the balancer did not serve, and when that was seen last.
+    unserved: BTreeMap<Zone, Timestamp>,
     settled: Option<Epoch>,
     fence: Option<Fence>,
 }
@@ -58,6 +61,7 @@ impl FleetRunner {
             absences: Absences::new(),
             stubborn: Stubborn::new(),
             quarantined: BTreeSet::new(),
+            unserved: BTreeMap::new(),
             settled: None,
             fence: None,
         }
@@ -90,7 +94,8 @@ impl FleetRunner {
         let parts = self.parts.clone();
         let lookout = Arc::clone(&self.lookout);
         let Some(fence) = self.hold(&config).await? else { return Ok(Ticked::NotHeld) };
-        let scene = scene::read(&parts, &lookout, &config, &mut self.references).await?;
+        let mut scene = scene::read(&parts, &lookout, &config, &mut self.references).await?;
+        self.note_unserved(&config, &mut scene);
         let desk = Desk {
             parts: &parts,
             fence: &fence,
@@ -98,6 +103,7 @@ impl FleetRunner {
             owner: lookout.owner(),
             fleet: &config,
             policy: Arc::new(config.policy(scene.places.clone())),
+            unserved: scene.unserved.now.clone(),
             launching: launch_gate(&config, &scene.stored),
             clocks: (scene.stored.now, scene.read_at),
         };
@@ -115,6 +121,16 @@ impl FleetRunner {
             self.act(&desk, scene, &snapshot, committed).await?;
         }
         Ok(Ticked::Done(Box::new(plan)))
+    }
+
+    /// A host's time to become healthy begins when the balancer serves its zone. How long ago that was is known from
+    /// memory only: after a restart a host may be given up that was just about to serve.
+    fn note_unserved(&mut self, config: &FleetConfig, scene: &mut Scene) {
+        let now = scene.stored.now;
+        telemetry::unserved(&config.name, self.unserved.keys(), &scene.unserved.now);
+        self.unserved.extend(scene.unserved.now.iter().map(|zone| (zone.clone(), now)));
+        self.unserved.retain(|_, seen| since(now, *seen) <= config.launch.boot_timeout);
+        scene.unserved.lately.extend(self.unserved.keys().cloned());
     }
 
     /// Keeps the lease between two ticks that are further apart than it lasts.

@@ -14,3 +14,4 @@ mod process;
 mod replicas;
 mod swallowed;
 mod tags;
+mod unserved;

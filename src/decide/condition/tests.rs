@@ -27,6 +27,7 @@ fn observation(values: &[(&str, f64)]) -> Observation {
         recommended: None,
         faults: Vec::new(),
         quarantined: Vec::new(),
+        unserved: Vec::new(),
     }
 }
 

@@ -16,7 +16,7 @@ use crate::decide::policy::{
 use crate::decide::signal::{Catalog, HOST_SIGNALS, Observation, Value};
 use crate::decide::snapshot::{
     Ask, CloudView, Deregistration, FleetMemory, HostView, OpenLaunch, OperatorRequest, Pause, PoolHealth,
-    Protection, Sighting, Snapshot,
+    Protection, Sighting, Snapshot, Unserved,
 };
 use crate::domain::host::{Drain, DrainReason, Host, HostState};
 use crate::domain::ids::{
@@ -124,6 +124,7 @@ impl Fleet {
             drains_in_budget: Vec::new(),
             pools: Vec::new(),
             orphans: 0,
+            unserved: Unserved::default(),
             cloud: CloudView::Fresh,
         };
         let mut fleet = Self { policy, snapshot };
@@ -245,6 +246,7 @@ pub(super) fn observation(at: Timestamp, cpu: f64, asked: u32, recommended: Opti
         recommended,
         faults: Vec::new(),
         quarantined: Vec::new(),
+        unserved: Vec::new(),
     }
 }
 

@@ -5,7 +5,7 @@ use crate::decide::Plan;
 use crate::decide::plan::{Action, Effect, Granted, Guard, ReasonCode};
 use crate::decide::policy::{Mode, RuleAction, VictimOrder};
 use crate::decide::snapshot::{Ask, CloudView, Sighting};
-use crate::domain::host::{DrainReason, HostState};
+use crate::domain::host::{DrainReason, Host, HostState};
 use crate::domain::ids::InstanceId;
 
 #[test]
@@ -337,4 +337,38 @@ fn an_empty_policy_holds_what_there_is() {
     assert_eq!(plan.reason, "Hold at 3: no rule and no target asks for a change");
     fleet.snapshot.memory.desired = None;
     expect(&fleet.decide(), Action::Hold, (3, 3));
+}
+
+#[test]
+fn where_the_balancer_sends_no_traffic_nobody_is_bought_and_nobody_given_up() {
+    let mut fleet = Fleet::of(4, 0.5);
+    fleet.snapshot.memory.desired = Some(7);
+    let zone_b = fleet.host(2).zone.clone();
+    *fleet.host(2) = booting(fleet.host(2).clone());
+    let old = fleet.decide();
+    assert_eq!(victims(&old), ["i-2"], "a host that is not healthy by boot_timeout goes");
+
+    fleet.snapshot.unserved.lately.insert(zone_b.clone());
+    let late = fleet.decide();
+    assert!(victims(&late).is_empty(), "it had no time to become healthy");
+    assert!(late.launches.iter().any(|launch| launch.pool.zone == zone_b), "and its zone is served again");
+
+    fleet.snapshot.unserved.now.insert(zone_b.clone());
+    let plan = fleet.decide();
+    assert!(victims(&plan).is_empty());
+    assert_eq!(bought(&plan), 3);
+    assert!(plan.launches.iter().all(|launch| launch.pool.zone != zone_b));
+    assert!(plan.reason.contains("does not serve eu-west-1b (Target.NotInUse)"), "{}", plan.reason);
+
+    for place in fleet.policy.places.clone() {
+        fleet.snapshot.unserved.now.insert(place.zone);
+    }
+    let plan = fleet.decide();
+    assert_eq!((bought(&plan), plan.code), (0, ReasonCode::Stuck));
+    assert!(plan.reason.contains("serves none of the fleet's zones"), "{}", plan.reason);
+}
+
+/// The same host, registered a day ago and never healthy.
+fn booting(host: Host) -> Host {
+    Host { healthy_at: None, state: HostState::Registered { since: host.launched_at }, ..host }
 }

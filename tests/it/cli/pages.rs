@@ -88,6 +88,7 @@ async fn its_metrics_pass_prometheus_own_parser() {
         "fleet_scaler_lease_held{",
         "fleet_scaler_oldest_unowned_instance_seconds",
         "fleet_scaler_quarantined_hosts",
+        "fleet_scaler_unserved_zones",
         "fleet_scaler_paused{",
         "fleet_scaler_replicas 1",
         "fleet_scaler_tick_seconds_bucket{",

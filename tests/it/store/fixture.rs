@@ -177,6 +177,7 @@ pub(super) fn observation(at: Timestamp) -> Observation {
         recommended: Some(4),
         faults: vec!["slow".into()],
         quarantined: Vec::new(),
+        unserved: Vec::new(),
     }
 }
 
