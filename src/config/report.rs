@@ -45,16 +45,21 @@ impl<'t> Report<'t> {
         self.text
     }
 
+    /// Whether more errors would not be told.
+    pub(super) fn is_full(&self) -> bool {
+        self.errors.len() > MOST_ERRORS
+    }
+
     /// Records an error at a byte offset.
     pub(super) fn wrong(&mut self, offset: usize, key: impl Into<String>, message: impl Into<String>) {
-        if self.errors.len() > MOST_ERRORS {
+        if self.is_full() {
             return;
         }
         let (line, column) = place(self.text, offset);
         let (key, message) = if self.errors.len() == MOST_ERRORS {
             ("…".to_owned(), "more is wrong with this file: mend the above first".to_owned())
         } else {
-            (key.into(), message.into())
+            (one_line(key.into()), one_line(message.into()))
         };
         self.errors.push(ConfigError { file: self.file.to_owned(), line, column, key, message });
     }
@@ -68,6 +73,11 @@ impl<'t> Report<'t> {
         });
         self.errors
     }
+}
+
+/// What other parsers say of a text may quote it, line feeds and escapes included; an error is one line all the same.
+fn one_line(said: String) -> String {
+    if said.contains(char::is_control) { said.replace(char::is_control, "\u{fffd}") } else { said }
 }
 
 /// The beginning of an operator's own text, fit to stand in one line of an error.
@@ -105,6 +115,14 @@ mod tests {
         assert_eq!(place(text, text.find('x').expect("there")), (2, 9));
         assert_eq!(place(text, 7), (2, 1), "inside a character is at its start");
         assert_eq!(place(text, 1000), (3, 1), "past the end is at the end");
+    }
+
+    #[test]
+    fn an_error_is_one_line_whatever_it_quotes() {
+        let mut report = Report::new("f.toml", "");
+        report.wrong(0, "when", "not a token: '\"\n\u{1b}[31m'");
+        let told = report.into_errors()[0].to_string();
+        assert_eq!(told, "f.toml:1:1: when: not a token: '\"\u{fffd}\u{fffd}[31m'");
     }
 
     #[test]

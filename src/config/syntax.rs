@@ -4,7 +4,7 @@ use toml::Spanned;
 use toml::de::{DeTable, Error};
 
 use crate::config::duration;
-use crate::config::report::{Report, place};
+use crate::config::report::Report;
 
 /// Parses a file. `None`: it is not TOML, and the report says where.
 ///
@@ -14,19 +14,28 @@ pub(super) fn parse<'t>(report: &mut Report<'t>) -> Option<Spanned<DeTable<'t>>>
     if errors.is_empty() {
         return Some(document);
     }
-    let mut last_line = 0;
+    let mut last = None;
     for error in errors {
+        // A file of mistakes alone has one on each line, and to place each of them takes a look at all that is above.
+        if report.is_full() {
+            break;
+        }
         let offset = error.span().map_or(0, |span| span.start);
-        let (line, _) = place(report.text(), offset);
         // What follows on a line is the first mistake's echo.
-        if line != last_line {
+        if last.is_none_or(|last| starts_a_line_between(report.text(), last, offset)) {
             let (key, message) =
                 (enclosing_key(report.text(), offset), explain(report.text(), offset, &error));
             report.wrong(offset, key, message);
         }
-        last_line = line;
+        last = Some(offset);
     }
     None
+}
+
+/// Whether two places are on different lines.
+fn starts_a_line_between(text: &str, one: usize, other: usize) -> bool {
+    let (from, to) = (one.min(other), one.max(other));
+    text.as_bytes().get(from..to.min(text.len())).is_some_and(|between| between.contains(&b'\n'))
 }
 
 /// What is wrong. Never the line itself: it may hold a password.

@@ -68,6 +68,49 @@ fn deep_nesting_is_an_error_and_no_overflow() {
     load_bare(dir.path()).expect_err("nested too deep");
 }
 
+/// Telling each mistake by looking at the whole file again would take hours.
+#[test]
+fn a_file_of_mistakes_alone_is_answered() {
+    for line in ["[x\n", "x\n", "x = = [\n", "[[", "= ", "\"\n", "a.b = \n", "[a]\nb\n", "\u{e4}\n", "{,"] {
+        let fleet = line.repeat((1 << 20) / line.len());
+        let dir = folder(SERVICE, &fleet);
+        let errors = load_bare(dir.path()).expect_err("nothing but mistakes").errors;
+        assert!((1..=51).contains(&errors.len()), "{line:?}: {} errors", errors.len());
+    }
+}
+
+/// The same for mistakes that only a reader of the keys sees, and for what is right and far too much.
+#[test]
+fn a_file_of_very_many_keys_is_answered() {
+    let numbered = |form: fn(usize) -> String| {
+        let mut text = String::new();
+        for number in 0.. {
+            let line = form(number);
+            if text.len() + line.len() > 1_000_000 {
+                break;
+            }
+            text.push_str(&line);
+        }
+        text
+    };
+    for fleet in [
+        numbered(|number| format!("k{number} = 1\n")),
+        numbered(|number| format!("[t{number}]\n")),
+        numbered(|number| {
+            format!("[[rule]]\nname = \"r{number}\"\nwhen = \"cpu.avg > 0.5\"\naction = {{ add = 1 }}\n")
+        }),
+        numbered(|number| format!("[[target]]\nname = \"t{number}\"\nsignal = \"cpu.avg\"\nvalue = 0.5\n")),
+        numbered(|number| {
+            format!("[[metrics.query]]\nname = \"q{number}\"\nurl = \"http://h\"\nquery = \"up\"\n")
+        }),
+    ] {
+        let dir = folder(SERVICE, &format!("{FLEET}{fleet}"));
+        if let Err(errors) = load_bare(dir.path()) {
+            assert!((1..=51).contains(&errors.errors.len()), "{} errors", errors.errors.len());
+        }
+    }
+}
+
 #[test]
 fn a_file_too_large_is_refused_unread() {
     let dir = folder(SERVICE, &format!("{FLEET}# {}\n", "x".repeat(1 << 20)));
