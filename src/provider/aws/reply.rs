@@ -219,8 +219,8 @@ mod tests {
         assert_eq!(flaw(&nested(DEPTH_MAX)), None);
         assert_eq!(flaw(&nested(DEPTH_MAX + 1)), Some(Flaw::TooMuch));
         let broad = |kinds: usize| {
-            let kinds: String = (0..kinds).map(|kind| format!("<a{kind}/>")).collect();
-            format!("<R>{kinds}</R>")
+            let kinds: Vec<String> = (0..kinds).map(|kind| format!("<a{kind}/>")).collect();
+            format!("<R>{}</R>", kinds.concat())
         };
         assert_eq!(flaw(&broad(KINDS_MAX)), None);
         assert_eq!(flaw(&broad(KINDS_MAX + 1)), Some(Flaw::TooMuch));

@@ -25,7 +25,7 @@ fn group() -> TargetGroupArn {
 
 /// An answer to TerminateInstances that speaks of every instance it was asked for.
 pub(super) fn terminate_xml(asked: &Asked) -> String {
-    let items: String = asked
+    let items: Vec<String> = asked
         .form()
         .iter()
         .filter(|(key, _)| key.starts_with("InstanceId."))
@@ -36,7 +36,10 @@ pub(super) fn terminate_xml(asked: &Asked) -> String {
             )
         })
         .collect();
-    format!("<TerminateInstancesResponse><instancesSet>{items}</instancesSet></TerminateInstancesResponse>")
+    format!(
+        "<TerminateInstancesResponse><instancesSet>{}</instancesSet></TerminateInstancesResponse>",
+        items.concat()
+    )
 }
 
 /// A group of this type, with this deregistration delay where it has one.

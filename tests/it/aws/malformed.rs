@@ -205,7 +205,7 @@ async fn no_answer_lacks_what_its_reply_left_out() {
         for (element, body) in without {
             match stage.answer(Reply::ok(body)).await {
                 Err(error) => {
-                    assert_eq!(error.class, FailureClass::Unknown, "{action}, <{element}>: {error}")
+                    assert_eq!(error.class, FailureClass::Unknown, "{action}, <{element}>: {error}");
                 }
                 // What EC2 leaves out at times, and what the default stands for.
                 Ok(answer) if ["subnetId", "privateIpAddress", "tagSet", "value"].contains(&&*element) => {
