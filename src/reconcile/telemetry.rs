@@ -1,6 +1,6 @@
 //! What the loop tells Prometheus. Names and labels are the contract's; each is described where `/metrics` is served.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use metrics::{counter, gauge, histogram};
@@ -67,13 +67,9 @@ pub(super) fn quarantined(fleet: &FleetName, before: &BTreeSet<InstanceId>, now:
 }
 
 /// The zones to which the balancer sends no traffic. A zone is told of once, as long as it does not come and go.
-pub(super) fn unserved<'a>(
-    fleet: &FleetName,
-    before: impl Iterator<Item = &'a Zone> + Clone,
-    now: &BTreeSet<Zone>,
-) {
+pub(super) fn unserved<T>(fleet: &FleetName, before: &BTreeMap<Zone, T>, now: &BTreeSet<Zone>) {
     for zone in now {
-        if !before.clone().any(|known| known == zone) {
+        if !before.contains_key(zone) {
             tracing::warn!(%fleet, %zone, "the balancer does not serve the zone: nothing is bought there");
         }
     }

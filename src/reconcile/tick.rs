@@ -127,7 +127,7 @@ impl FleetRunner {
     /// memory only: after a restart a host may be given up that was just about to serve.
     fn note_unserved(&mut self, config: &FleetConfig, scene: &mut Scene) {
         let now = scene.stored.now;
-        telemetry::unserved(&config.name, self.unserved.keys(), &scene.unserved.now);
+        telemetry::unserved(&config.name, &self.unserved, &scene.unserved.now);
         self.unserved.extend(scene.unserved.now.iter().map(|zone| (zone.clone(), now)));
         self.unserved.retain(|_, seen| since(now, *seen) <= config.launch.boot_timeout);
         scene.unserved.lately.extend(self.unserved.keys().cloned());

@@ -150,7 +150,7 @@ impl Day {
             Trouble::AllSilent => state.metrics.silent = 1.0,
             Trouble::Liar => state.metrics.liar = true,
             Trouble::Surge => {
-                state.metrics.load = (state.metrics.load + 1.0 + 4.0 * share).min(f64::from(most))
+                state.metrics.load = (state.metrics.load + 1.0 + 4.0 * share).min(f64::from(most));
             }
             _ => state.metrics.load *= 0.6 * share,
         }

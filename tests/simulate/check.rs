@@ -25,9 +25,9 @@ use crate::book::Lease;
 use crate::world::{LEASE, World};
 
 /// A tick that was frozen goes on with the bounds that it began with: for as long as a lease can be kept without a word.
-const STALE_BOUNDS: Duration = Duration::from_secs(180);
+const STALE_BOUNDS: Duration = Duration::from_mins(3);
 /// Orphans are adopted after two sightings so far apart.
-const ORPHAN_AGE: Duration = Duration::from_secs(60);
+const ORPHAN_AGE: Duration = Duration::from_mins(1);
 
 impl World {
     pub(crate) fn saw_lease(&self, fleet: &FleetName, answer: &LeaseAnswer) {
@@ -448,11 +448,11 @@ fn troubled<'a>(hosts: impl Iterator<Item = &'a Host>, now: Timestamp, grace: Du
     let mut count = (0, 0);
     for host in hosts {
         match &host.state {
-            HostState::Unhealthy { since: start } if since(now, *start) > grace + Duration::from_secs(60) => {
+            HostState::Unhealthy { since: start } if since(now, *start) > grace + Duration::from_mins(1) => {
                 count.0 += 1;
             }
             state if state.drain().is_some_and(|drain| drain.reason == DrainReason::Unhealthy) => {
-                count.1 += 1
+                count.1 += 1;
             }
             _ => {}
         }

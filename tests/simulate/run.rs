@@ -35,7 +35,7 @@ const STEPS_OF_TROUBLE: u64 = 500;
 /// How often a step brings new trouble.
 const TROUBLE_CHANCE: f64 = 0.03;
 /// How long everything must have been quiet to have come to rest…
-const QUIET: Duration = Duration::from_secs(180);
+const QUIET: Duration = Duration::from_mins(3);
 /// …and how long that may take once the trouble is over.
 const REST_WITHIN: Duration = Duration::from_hours(1);
 /// More changes of size than this, under a constant load, are oscillation.
@@ -101,7 +101,7 @@ pub(crate) fn run(seed: u64, bug: Option<Bug>, make_store: MakeStore<'_>, aloud:
 fn cloud(seed: u64, time: &Arc<Time>) -> SimulatedCloud {
     let mut options = CloudOptions::default().with_seed(seed).with_host_port(None);
     options.load = LoadOptions::Constant { rps: 0.0 };
-    options.hosts.step = Duration::from_secs(600);
+    options.hosts.step = Duration::from_mins(10);
     options.hosts.noise = 0.0;
     options.boot = Span::seconds(5.0, 15.0).with_tail(0.05, 60.0);
     options.health = Span::seconds(3.0, 8.0).with_tail(0.05, 30.0);
@@ -363,7 +363,7 @@ impl Day {
     }
 
     fn unrest_of(&self, name: &FleetName) -> Option<String> {
-        let span = Duration::from_secs(60);
+        let span = Duration::from_mins(1);
         let stored = at_once(self.world.store.fleet_load(name, span, span))?.ok()?;
         let mut rows: Vec<_> = stored.hosts.iter().map(|host| host.id.clone()).collect();
         if let Some(host) = stored.hosts.iter().find(|host| host.state.name() != "healthy") {

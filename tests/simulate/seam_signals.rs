@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use rand::Rng as _;
 
 use fleet_scaler::domain::ids::{FleetName, InstanceId, ReplicaId};
+use fleet_scaler::provider::simulated::model::instance::Instance;
 use fleet_scaler::signals::{Harvest, HarvestRequest, SignalFault, SignalSource};
 
 use crate::bugs::Bug;
@@ -23,7 +24,7 @@ impl SeamSignals {
     /// The host's page: its share of the load, unless there is no page.
     fn page(&self, host: &InstanceId, place: usize, asked: usize) -> Option<f64> {
         let has_page =
-            self.world.cloud.with_model(|model| model.instance(host).is_some_and(|one| one.has_page()));
+            self.world.cloud.with_model(|model| model.instance(host).is_some_and(Instance::has_page));
         let mut state = self.world.state();
         let (noise, luck) = (state.rng.random_range(-1.0..1.0), state.rng.random_range(0.0..1.0));
         let metrics = &state.metrics;

@@ -222,9 +222,7 @@ fn never_reached(tally: &Tally) -> Vec<String> {
         Trouble::ALL.iter().map(|trouble| ("trouble", trouble.name().to_owned())).collect();
     let states = fleet_scaler::domain::host::HostState::NAMES.iter().filter(|name| **name != "pending");
     wanted.extend(states.map(|name| ("host", (*name).to_owned())));
-    for name in ["adopted"] {
-        wanted.insert(("host", name.to_owned()));
-    }
+    wanted.insert(("host", "adopted".to_owned()));
     for name in [
         "launched",
         "refused",
