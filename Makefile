@@ -1,7 +1,7 @@
 # The commands of the project. `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check simulate fuzz sqlx
+.PHONY: help demo test check simulate fuzz recovery soak sqlx
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +20,12 @@ simulate: ## Simulated days: SEED=7 replays one, SEEDS=10000 runs many, BUG=name
 
 fuzz: ## A minute of fuzzing for each parser of what strangers and operators write
 	@scripts/fuzz.sh
+
+recovery: ## Kill the real program KILLS=200 times while a fleet scales, and measure how it comes back
+	@scripts/trial.sh recovery
+
+soak: ## Run real replicas on a failing cloud for MINUTES=60, killing and stopping them, and check every promise
+	@scripts/trial.sh soak
 
 sqlx: ## Make the offline data of the SQL queries anew
 	@scripts/sqlx-prepare.sh

@@ -38,14 +38,15 @@ pub(crate) struct Hold {
 impl Site {
     /// So many fleets, `f0` and so on, of one host each at first.
     pub(crate) async fn new(fleets: usize, options: CloudOptions) -> Self {
+        let toml = FLEET.replace("min = 2", "min = 1");
+        Self::of(fleets, &toml, options, SITE_LEASE).await
+    }
+
+    /// So many fleets of this file, but for its name.
+    pub(crate) async fn of(fleets: usize, toml: &str, options: CloudOptions, lease: Duration) -> Self {
         let files: Vec<(String, String)> = (0..fleets)
-            .map(|number| {
-                let name = format!("f{number}");
-                let toml = FLEET
-                    .replace("name = \"web\"", &format!("name = \"{name}\""))
-                    .replace("min = 2", "min = 1");
-                (name, toml)
-            })
+            .map(|number| format!("f{number}"))
+            .map(|name| (name.clone(), toml.replace("name = \"web\"", &format!("name = \"{name}\""))))
             .collect();
         let options = options.with_listen("127.0.0.1:0".parse().unwrap());
         let world = World::new(fleet(&files[0].1), options).await;
@@ -55,7 +56,7 @@ impl Site {
             "[database]\nurl = \"postgres://set-by-the-environment\"\n[http]\nlisten = \"127.0.0.1:0\"\n\
              [service]\nowner = \"{OWNER}\"\nlease = \"{}s\"\nshutdown_grace = \"10s\"\n\
              [provider.aws]\nregion = \"eu-west-1\"\nendpoint_url = \"{}\"\ncall_timeout = \"5s\"\n",
-            SITE_LEASE.as_secs(),
+            lease.as_secs(),
             world.endpoint()
         );
         std::fs::write(dir.path().join("fleet-scaler.toml"), service).unwrap();
