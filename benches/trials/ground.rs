@@ -43,7 +43,7 @@ impl Ground {
 
     /// A whole number below this one.
     pub(crate) fn below(&self, bound: usize) -> usize {
-        ((self.chance.unit() * bound as f64) as usize).min(bound - 1)
+        usize::try_from(self.chance.uuid().as_u128() % bound as u128).unwrap()
     }
 
     /// A span of at most so long.

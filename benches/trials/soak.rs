@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use fleet_scaler::provider::simulated::model::api::Op;
-use fleet_scaler::provider::simulated::model::faults::Fault;
+use fleet_scaler::provider::simulated::model::faults::{Death, Fault};
 
 use crate::cli::program::Running;
 use crate::ground::{Ground, circumstances, millis, number, report};
@@ -122,7 +122,7 @@ impl Soak {
                 });
                 if !alive.is_empty() {
                     let instance = alive[self.ground.below(alive.len())].clone();
-                    self.ground.site.world.fault(Fault::KillInstance { instance, how: Default::default() });
+                    self.ground.site.world.fault(Fault::KillInstance { instance, how: Death::default() });
                 }
                 "machine killed"
             }
@@ -203,8 +203,9 @@ impl Soak {
             .await;
         ground.check().await?;
         ground.check_audit().await?;
-        let blows: String =
+        let blows: Vec<_> =
             self.blows.iter().map(|(blow, times)| format!("| {blow} | {times} |\n")).collect();
+        let blows = blows.concat();
         let takeovers = ground.count("SELECT sum(epoch)::bigint FROM scaler.lease").await;
         let changes =
             "SELECT count(*) FROM audit.decisions WHERE action IN ('scale_out', 'scale_in', 'replace')";

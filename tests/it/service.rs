@@ -1,6 +1,5 @@
 //! The main job, told as stories: each ends with what an operator was promised.
 
-pub(crate) mod proxy;
 pub(crate) mod site;
 pub(crate) mod world;
 
@@ -11,6 +10,8 @@ mod drains;
 mod launches;
 mod outages;
 mod process;
+#[cfg(feature = "aws")]
+mod proxy;
 mod replicas;
 mod swallowed;
 mod tags;

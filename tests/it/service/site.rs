@@ -126,9 +126,13 @@ impl Site {
     pub(crate) async fn until<F: Future<Output = bool>>(&self, what: &str, mut holds: impl FnMut() -> F) {
         let started = Instant::now();
         while !holds().await {
-            if started.elapsed() > PATIENCE {
-                panic!("{what}: not after {PATIENCE:?}; {:?}; {:#?}", self.holds().await, self.sizes().await);
-            }
+            let late = started.elapsed() > PATIENCE;
+            assert!(
+                !late,
+                "{what}: not after {PATIENCE:?}; {:?}; {:#?}",
+                self.holds().await,
+                self.sizes().await
+            );
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
