@@ -29,12 +29,12 @@ fn functions_are_short() {
 
 #[test]
 fn tests_are_short_too() {
-    let folder = root().join("tests");
-    let complaints: Vec<String> = files_under(&folder, "rs")
+    let complaints: Vec<String> = ["tests", "benches"]
         .iter()
+        .flat_map(|folder| files_under(&root().join(folder), "rs"))
         .flat_map(|file| {
-            let path = format!("../tests/{}", file.strip_prefix(&folder).unwrap().display());
-            let source = Source::parse(&path, &std::fs::read_to_string(file).unwrap());
+            let path = format!("../{}", file.strip_prefix(root()).unwrap().display());
+            let source = Source::parse(&path, &std::fs::read_to_string(&file).unwrap());
             let long = functions(&source).iter().filter_map(too_long).collect::<Vec<_>>();
             [misshapen_file(&source), long].concat()
         })

@@ -161,6 +161,29 @@ async fn a_replica_that_is_alone_with_a_sleeper_serves_everything() {
     pair.site.check_epochs().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fleets_that_a_counted_replica_never_takes_are_taken_all_the_same() {
+    let site = Site::new(6, quick_cloud()).await;
+    // It lives, as far as anybody can tell, and does nothing.
+    sqlx::query(
+        "INSERT INTO scaler.replica (name, seen_at, expires_at)
+         SELECT 'ghost', now, now + interval '1 hour' FROM (SELECT clock_timestamp() AS now) AS moment",
+    )
+    .execute(&site.world.pool)
+    .await
+    .unwrap();
+    let _replica = site.serve("a");
+    site.until_spread(&[("a", 3)]).await;
+    site.until_spread(&[("a", 6)]).await;
+    site.until_all_serve().await;
+    let taken: i64 = sqlx::query_scalar("SELECT sum(epoch)::bigint FROM scaler.lease")
+        .fetch_one(&site.world.pool)
+        .await
+        .unwrap();
+    assert_eq!(taken, 6, "and kept, not passed to and fro");
+    site.world.check_promises().await;
+}
+
 /// A fleet that grows and shrinks while something is done to its replica's way to the database.
 async fn disturbed(site: &Site, mut disturb: impl AsyncFnMut()) {
     for size in [3, 1, 4, 2] {
