@@ -110,7 +110,9 @@ impl SignalSource for Silence {
 /// A fleet and what it lives in.
 pub(crate) struct World {
     /// Dropped, it stops.
+    #[cfg_attr(not(feature = "aws"), expect(dead_code, reason = "it is kept to be dropped"))]
     running: CloudHandle,
+    #[cfg_attr(not(feature = "aws"), expect(dead_code, reason = "it is kept to be dropped"))]
     database: TestDatabase,
     pub(crate) pool: PgPool,
     pub(crate) cloud: Arc<SimulatedCloud>,
@@ -160,10 +162,12 @@ impl World {
     }
 
     /// Where EC2 and ELBv2 are spoken.
+    #[cfg(feature = "aws")]
     pub(crate) fn endpoint(&self) -> String {
         format!("http://{}", self.running.addr.unwrap())
     }
 
+    #[cfg(feature = "aws")]
     pub(crate) fn database_url(&self) -> &str {
         self.database.url().reveal()
     }
