@@ -67,7 +67,7 @@ pub(super) fn quarantined(fleet: &FleetName, before: &BTreeSet<InstanceId>, now:
 }
 
 /// The zones to which the balancer sends no traffic. A zone is told of once, as long as it does not come and go.
-pub(super) fn unserved(fleet: &FleetName, before: &BTreeMap<Zone, Timestamp>, now: &BTreeSet<Zone>) {
+pub(super) fn unserved<T>(fleet: &FleetName, before: &BTreeMap<Zone, T>, now: &BTreeSet<Zone>) {
     for zone in now {
         if !before.contains_key(zone) {
             tracing::warn!(%fleet, %zone, "the balancer does not serve the zone: nothing is bought there");
@@ -85,6 +85,11 @@ pub(super) fn paused(fleet: &FleetName, direction: &'static str, holds: bool) {
 /// Whether this replica holds the fleet.
 pub(super) fn lease(fleet: &FleetName, held: bool) {
     gauge!("fleet_scaler_lease_held", "fleet" => fleet.to_string()).set(f64::from(u8::from(held)));
+}
+
+/// How many replicas share the fleets, this one included.
+pub(super) fn replicas(count: usize) {
+    gauge!("fleet_scaler_replicas").set(count as f64);
 }
 
 /// How long a tick took, and how it ended.
