@@ -66,6 +66,11 @@ impl TestCluster {
         self.database_from("template1").await
     }
 
+    /// A fresh, empty database that sorts text by the rules of a language, as most servers' do.
+    pub(crate) async fn empty_database_in(&self, language: &str) -> TestDatabase {
+        self.database_from(&format!("template0 LOCALE_PROVIDER icu ICU_LOCALE '{language}'")).await
+    }
+
     async fn database_from(&self, template: &str) -> TestDatabase {
         let name = fresh_name("test");
         let server = self.server();

@@ -20,8 +20,9 @@ pub(super) async fn now(tx: &mut Tx) -> Result<Timestamp, StoreError> {
 }
 
 pub(super) async fn names(tx: &mut Tx) -> Result<Vec<FleetName>, StoreError> {
-    let names =
-        sqlx::query_scalar!("SELECT fleet FROM scaler.fleet_state ORDER BY fleet").fetch_all(tx).await?;
+    let names = sqlx::query_scalar!(r#"SELECT fleet FROM scaler.fleet_state ORDER BY fleet COLLATE "C""#)
+        .fetch_all(tx)
+        .await?;
     Ok(names.into_iter().map(FleetName::new).collect())
 }
 
@@ -94,7 +95,7 @@ pub(super) async fn letting_go(tx: &mut Tx, fleet: &FleetName) -> Result<Vec<Ins
              SELECT 1 FROM scaler.cloud_call c
              WHERE c.fleet = $1 AND c.op = 'DeregisterTargets' AND c.at >= d.started_at
                AND h.instance_id = ANY (c.instance_ids))
-         ORDER BY h.instance_id",
+         ORDER BY h.instance_id COLLATE \"C\"",
         fleet.as_str()
     )
     .fetch_all(tx)
@@ -105,7 +106,7 @@ pub(super) async fn letting_go(tx: &mut Tx, fleet: &FleetName) -> Result<Vec<Ins
 /// Groups that living hosts were registered with: a host must be let go of by each of them before it ends.
 pub(super) async fn groups_joined(tx: &mut Tx, fleet: &FleetName) -> Result<Vec<TargetGroupArn>, StoreError> {
     let groups = sqlx::query_scalar!(
-        r#"SELECT DISTINCT c.target_group AS "group!" FROM scaler.cloud_call c
+        r#"SELECT DISTINCT c.target_group COLLATE "C" AS "group!" FROM scaler.cloud_call c
            WHERE c.fleet = $1 AND c.op = 'RegisterTargets' AND EXISTS (
                SELECT FROM scaler.host h WHERE h.fleet = $1 AND h.state NOT IN ('terminated', 'lost')
                    AND h.instance_id = ANY (c.instance_ids))
@@ -121,7 +122,7 @@ pub(super) async fn groups_joined(tx: &mut Tx, fleet: &FleetName) -> Result<Vec<
 async fn ended(tx: &mut Tx, fleet: &FleetName) -> Result<Vec<InstanceId>, StoreError> {
     let ids = sqlx::query_scalar!(
         "SELECT instance_id FROM scaler.host WHERE fleet = $1 AND state IN ('terminated', 'lost')
-           AND state_since > clock_timestamp() - interval '2 hours' ORDER BY instance_id",
+           AND state_since > clock_timestamp() - interval '2 hours' ORDER BY instance_id COLLATE \"C\"",
         fleet.as_str()
     )
     .fetch_all(tx)

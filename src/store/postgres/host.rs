@@ -52,7 +52,7 @@ macro_rules! hosts {
 /// Hosts of a fleet that are not final, by id.
 pub(super) async fn alive(tx: &mut Tx, fleet: &FleetName) -> Result<Vec<Host>, StoreError> {
     hosts!(
-        "WHERE h.fleet = $1 AND h.state NOT IN ('terminated', 'lost') ORDER BY h.instance_id",
+        r#"WHERE h.fleet = $1 AND h.state NOT IN ('terminated', 'lost') ORDER BY h.instance_id COLLATE "C""#,
         fleet.as_str()
     )
     .fetch_all(tx)
@@ -65,12 +65,12 @@ pub(super) async fn alive(tx: &mut Tx, fleet: &FleetName) -> Result<Vec<Host>, S
 /// Those, and the ones that became final within the last hour.
 pub(super) async fn recent(tx: &mut Tx, fleet: &FleetName) -> Result<Vec<Host>, StoreError> {
     hosts!(
-        "WHERE h.instance_id IN (
+        r#"WHERE h.instance_id IN (
              SELECT instance_id FROM scaler.host WHERE fleet = $1 AND state NOT IN ('terminated', 'lost')
              UNION ALL
              SELECT instance_id FROM scaler.host WHERE fleet = $1 AND state IN ('terminated', 'lost')
                 AND state_since > clock_timestamp() - interval '1 hour')
-         ORDER BY h.instance_id",
+         ORDER BY h.instance_id COLLATE "C""#,
         fleet.as_str()
     )
     .fetch_all(tx)

@@ -6,6 +6,7 @@ use fleet_scaler::config::service::SecretUrl;
 use fleet_scaler::decide::plan::Action;
 use fleet_scaler::domain::failure::FailureClass;
 use fleet_scaler::domain::host::{DrainReason, HostState};
+use fleet_scaler::domain::ids::FleetName;
 use fleet_scaler::store::postgres::PostgresStore;
 use fleet_scaler::store::{Operation, Store as _, StoreError};
 use serde_json::Value;
@@ -50,6 +51,25 @@ async fn processes_that_migrate_at_once_do_it_once() {
     assert_eq!(applied, [0, 0, 0, all]);
     database.store().schema_check().await.unwrap();
     assert!(PostgresStore::migrate(database.url()).await.unwrap().is_empty());
+}
+
+/// Most servers' order of text does not look at hyphens at first; the contract's does, on every server.
+#[tokio::test]
+async fn fleets_are_in_the_order_of_their_letters_whatever_the_server_speaks() {
+    let database = TestCluster::shared().await.empty_database_in("en-u-ka-shifted").await;
+    PostgresStore::migrate(database.url()).await.unwrap();
+    let store = database.store();
+    let sorted = ["a-c", "a1", "ab", "b-2", "b1"];
+    for name in ["b1", "ab", "a-c", "b-2", "a1"] {
+        super::fixture::take(&store, name, "replica-1").await;
+    }
+    let names = store.fleets().await.unwrap();
+    assert_eq!(names.iter().map(FleetName::as_str).collect::<Vec<_>>(), sorted);
+    let naive: Vec<String> = sqlx::query_scalar("SELECT fleet FROM scaler.fleet_state ORDER BY fleet")
+        .fetch_all(&database.pool())
+        .await
+        .unwrap();
+    assert_ne!(naive, sorted, "this server would have sorted them its own way");
 }
 
 #[tokio::test]

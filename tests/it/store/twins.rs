@@ -6,10 +6,15 @@
 //! contract, so that it can be wrong in every way that matters: of another version, under a fence that fell, for what is
 //! closed, with another's token, or simply once more.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use fleet_scaler::clock::Clock as _;
 use fleet_scaler::domain::ids::FleetName;
+use fleet_scaler::domain::launch::{AttemptState, Launch, LaunchState};
 use fleet_scaler::domain::time::Timestamp;
+use fleet_scaler::store::memory::MemoryStore;
+use fleet_scaler::store::memory::rows::Rows;
 use fleet_scaler::store::{DecisionFilter, Store, StoreError};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
@@ -20,7 +25,7 @@ use super::subject::{Subject, TestClock, beginning};
 use crate::support::sql;
 
 /// Histories that are told, and the longest of them.
-const HISTORIES: u32 = 10;
+const HISTORIES: u32 = 8;
 const LENGTH: usize = 45;
 /// What lies between two requests.
 const BREATH: Duration = Duration::from_millis(1);
@@ -131,6 +136,63 @@ async fn tell(twins: &Twins, number: u64, draws: &[Draw]) -> Result<Vec<Said>, T
         prop_assert_eq!(left, right, "memory holds the first of {} in the end", fleet);
     }
     Ok(said)
+}
+
+/// What must hold of the tables after whatever was asked, and what the indexes must find in them.
+fn ensure_sound(rows: &Rows, fleet: &FleetName) -> Result<(), TestCaseError> {
+    let hosts = rows.hosts.values().map(|row| &row.host).filter(|host| host.fleet == *fleet);
+    let alive: Vec<_> = hosts.filter(|host| !host.state.is_final()).collect();
+    prop_assert_eq!(rows.alive(fleet).collect::<Vec<_>>(), alive);
+    let launches = rows.launches.values().map(|row| &row.launch).filter(|launch| launch.fleet == *fleet);
+    for launch in launches.clone() {
+        let open = rows.attempts_of(launch.id);
+        let open: Vec<_> =
+            open.into_iter().filter(|row| matches!(row.attempt.state, AttemptState::Open { .. })).collect();
+        prop_assert!(open.len() <= 1 && open.first().copied() == rows.unresolved(launch.id), "{open:?}");
+        let hosts = rows.hosts.values().filter(|row| row.host.launch == Some(launch.id)).count();
+        prop_assert_eq!(hosts, rows.hosts_of(launch.id));
+        prop_assert!(launch.launched as usize == hosts.min(launch.count as usize), "{launch:?}: {hosts}");
+        prop_assert!(open.is_empty() || launch.state.name() == "open", "{launch:?}");
+    }
+    let is_open = |launch: &&Launch| matches!(launch.state, LaunchState::Open { .. });
+    prop_assert_eq!(
+        rows.open_launches(fleet).collect::<Vec<_>>(),
+        launches.filter(is_open).collect::<Vec<_>>()
+    );
+    for (id, moves) in &rows.moves {
+        let versions: Vec<_> = moves.iter().map(|one| one.version).collect();
+        let last = rows.hosts.get(id).map(|row| (row.host.version, &row.host.state));
+        prop_assert_eq!(last, moves.last().map(|one| (one.version, &one.state)));
+        prop_assert!(versions.windows(2).all(|pair| pair[0] + 1 == pair[1]), "{id}: {versions:?}");
+    }
+    let epochs = rows.fleets.get(fleet).into_iter().flat_map(|row| &row.lease_changes);
+    prop_assert!(epochs.map(|change| change.epoch).is_sorted());
+    Ok(())
+}
+
+#[test]
+fn memory_is_sound_after_whatever_was_asked() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let config = ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() };
+    let outcome = TestRunner::new(config).run(&draws(150), |draws| {
+        let clock = Arc::new(TestClock::standing(beginning()));
+        let store = MemoryStore::new(clock.clone());
+        let fleets = [FleetName::new("web"), FleetName::new("db")];
+        let mut stage = Stage::new(0, fleets.clone());
+        for draw in draws {
+            clock.pass(draw.pause().unwrap_or(BREATH));
+            let request = store.look(|rows| stage.request(rows, clock.now(), &draw));
+            // What it says is compared elsewhere; here it is what it leaves.
+            let _ = runtime.block_on(request.of(&store));
+            for fleet in &fleets {
+                store.look(|rows| ensure_sound(rows, fleet))?;
+            }
+        }
+        Ok(())
+    });
+    if let Err(broken) = outcome {
+        panic!("{broken}");
+    }
 }
 
 #[test]
