@@ -9,6 +9,7 @@
 //! - **Time is the clock it was given**, read under the lock. Where that stands still, so does the store.
 //! - **A transaction that fails puts everything back** that it changed.
 //! - **It never is unavailable.** Whoever wants lost replies and broken connections wraps it.
+//! - **It bends nothing that only a database must**: text keeps the one character that Postgres cannot store.
 //!
 //! It forgets everything with the process, so no service runs on it. [`MemoryStore::look`] shows the tables to whoever
 //! checks what was done against what must never be.
