@@ -50,6 +50,6 @@ for target in "${targets[@]}"; do
   corpus=$cache/fuzz/$target
   mkdir -p "$corpus" "$cache/fuzz/failed"
   cargo fuzz run "$target" "$corpus" "$root/tests/data/fuzz/$target" "$seeds/$target" -- \
-    -max_total_time="$seconds" -timeout=5 -rss_limit_mb=1024 -max_len=8192 -print_final_stats=1 \
+    -max_total_time="$seconds" -timeout=20 -rss_limit_mb=1024 -max_len=8192 -print_final_stats=1 \
     -dict="$root/fuzz/$target.dict" -artifact_prefix="$cache/fuzz/failed/$target-"
 done

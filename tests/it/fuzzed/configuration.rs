@@ -22,8 +22,8 @@ static FLEET_SCHEMA: LazyLock<Value> = LazyLock::new(fleet_schema);
 /// Errors of two files at most, each with a remark that there are more.
 const ERRORS_MAX: usize = 2 * 51;
 
-/// Holds any bytes to the property.
-pub(super) fn check(input: &[u8]) {
+/// Holds any bytes to the property; says whether they were accepted.
+pub(super) fn check(input: &[u8]) -> bool {
     let (service, fleet) = split(input);
     let dir = tempfile::tempdir().unwrap();
     std::fs::create_dir(dir.path().join("fleets")).unwrap();
@@ -32,6 +32,7 @@ pub(super) fn check(input: &[u8]) {
     let load = || load(dir.path(), &|_| None);
     let outcome = load();
     assert_eq!(outcome, load(), "the same text does not mean the same");
+    let accepted = outcome.is_ok();
     match outcome {
         Ok(configuration) => {
             assert_eq!(configuration.fleets.len(), 1);
@@ -46,6 +47,7 @@ pub(super) fn check(input: &[u8]) {
             }
         }
     }
+    accepted
 }
 
 fn split(input: &[u8]) -> (&[u8], &[u8]) {
