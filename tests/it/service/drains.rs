@@ -89,7 +89,7 @@ async fn a_protected_host_does_not_hold_up_the_others() {
 
 #[tokio::test]
 async fn a_group_that_is_gone_is_not_taken_for_drained() {
-    let toml = FLEET.replace("drain_timeout = \"20s\"", "drain_timeout = \"3s\"");
+    let toml = FLEET.replace("drain_timeout = \"20s\"", "drain_timeout = \"8s\"");
     let world = World::new(fleet(&toml), quick_cloud()).await;
     let mut runner = world.runner("a");
     operator(&world, OperatorActionKind::SetSize(3)).await;

@@ -11,9 +11,9 @@ use fleet_scaler::store::OperatorActionKind;
 use crate::service::drains::operator;
 use crate::service::world::{FLEET, World, fleet, quick_cloud, turn_until};
 
-/// Hosts are given up after two seconds here.
+/// Hosts are given up after six seconds here.
 fn impatient() -> String {
-    FLEET.replace("min = 2", "min = 3").replace("boot_timeout = \"60s\"", "boot_timeout = \"2s\"")
+    FLEET.replace("min = 2", "min = 3").replace("boot_timeout = \"60s\"", "boot_timeout = \"6s\"")
 }
 
 fn switch_off(world: &World, zones: &[&str]) -> Vec<u64> {
@@ -47,7 +47,7 @@ async fn a_zone_without_traffic_costs_nobody_and_gets_nobody() {
         world.hosts_in("healthy").await == 2 && world.hosts_in("registered").await == 1
     })
     .await;
-    world.turn_for(&mut runner, Duration::from_secs(5)).await;
+    world.turn_for(&mut runner, Duration::from_secs(8)).await;
     assert_eq!(
         (world.ever_launched(), world.alive()),
         (3, 3),
@@ -76,7 +76,7 @@ async fn a_group_that_no_listener_uses_holds_the_fleet_as_it_is() {
     let mut runner = world.runner("a");
     turn_until(&mut runner, "all three wait", || async { world.hosts_in("registered").await == 3 }).await;
     operator(&world, OperatorActionKind::SetSize(6)).await;
-    world.turn_for(&mut runner, Duration::from_secs(5)).await;
+    world.turn_for(&mut runner, Duration::from_secs(8)).await;
     assert_eq!((world.ever_launched(), world.alive()), (3, 3));
     let (reason, _) = told(&mut runner).await;
     assert!(reason.contains("the balancer serves none of the fleet's zones"), "{reason}");
