@@ -19,9 +19,9 @@ async fn fleets_are_spread_as_replicas_come_and_go() {
     let _first = site.serve("a");
     site.until_spread(&[("a", 6)]).await;
     let mut second = site.serve("b");
-    site.until_spread(&[("a", 3), ("b", 3)]).await;
+    site.settled_as(&[("a", 3), ("b", 3)]).await;
     let mut third = site.serve("c");
-    site.until_spread(&[("a", 2), ("b", 2), ("c", 2)]).await;
+    site.settled_as(&[("a", 2), ("b", 2), ("c", 2)]).await;
     third.signal("TERM");
     assert_eq!(third.wait().code(), Some(0));
     site.until_spread(&[("a", 3), ("b", 3)]).await;

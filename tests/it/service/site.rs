@@ -144,6 +144,14 @@ impl Site {
         self.until(&format!("spread as {wanted:?}"), || async { self.spread().await == wanted }).await;
     }
 
+    /// Waits for that, and sees that it stays so: nothing is passed to and fro.
+    pub(crate) async fn settled_as(&self, wanted: &[(&str, usize)]) {
+        self.until_spread(wanted).await;
+        let before = self.holds().await;
+        tokio::time::sleep(SITE_LEASE * 2).await;
+        assert_eq!(self.holds().await, before, "fleets changed hands with nobody coming or going");
+    }
+
     /// Hosts in service, by fleet.
     pub(crate) async fn sizes(&self) -> BTreeMap<String, i64> {
         let rows: Vec<(String, i64)> = sqlx::query_as(
