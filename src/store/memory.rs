@@ -1,4 +1,4 @@
-//! The memory in memory: the whole contract of [`Store`](crate::store::Store) without a database.
+//! The memory in memory: the whole contract of [`Store`] without a database.
 //!
 //! A simulation that lives through weeks of a fleet in a second, with replicas that die in the middle of everything,
 //! needs a store whose clock it moves and whose every answer it can repeat. This is it. It keeps each promise that the
