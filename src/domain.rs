@@ -7,5 +7,6 @@ pub mod failure;
 pub mod host;
 pub mod ids;
 pub mod launch;
+pub mod operation;
 pub mod tags;
 pub mod time;

@@ -25,6 +25,7 @@ use crate::domain::ids::{
     ReplicaId, TargetGroupArn, Zone,
 };
 use crate::domain::launch::{AbandonReason, Attempt, AttemptOutcome, Launch};
+pub use crate::domain::operation::Operation;
 use crate::domain::time::Timestamp;
 
 /// The scaler's memory.
@@ -320,32 +321,6 @@ pub struct CloudCall {
     pub zone: Option<Zone>,
     /// The token it carries, for RunInstances.
     pub client_token: Option<ClientToken>,
-}
-
-/// The cloud's mutating operations, by the names that AWS gives them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Operation {
-    /// EC2 RunInstances.
-    RunInstances,
-    /// ELBv2 RegisterTargets.
-    RegisterTargets,
-    /// ELBv2 DeregisterTargets.
-    DeregisterTargets,
-    /// EC2 TerminateInstances.
-    TerminateInstances,
-}
-
-impl Operation {
-    /// The name that AWS gives it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::RunInstances => "RunInstances",
-            Self::RegisterTargets => "RegisterTargets",
-            Self::DeregisterTargets => "DeregisterTargets",
-            Self::TerminateInstances => "TerminateInstances",
-        }
-    }
 }
 
 /// What came of a call.
