@@ -194,8 +194,9 @@ async fn disturbed(site: &Site, mut disturb: impl AsyncFnMut()) {
         disturb().await;
         site.until_size("f1", i64::from(size)).await;
     }
-    // Grown by two and by three, after the first host each.
-    assert_eq!(site.world.ever_launched(), 12, "nothing was bought twice");
+    // Four each at the most at once; grown by two and by three after the first, unless a drain could be taken back.
+    let bought = site.world.ever_launched();
+    assert!((8..=12).contains(&bought), "{bought} machines were bought");
     site.world.check_promises().await;
     site.check_epochs().await;
 }
