@@ -22,8 +22,8 @@ pub(crate) struct FleetBook {
     pub(crate) hosts: BTreeMap<InstanceId, Host>,
     pub(crate) launches: BTreeMap<LaunchId, Launch>,
     pub(crate) attempts: BTreeMap<AttemptId, AttemptBook>,
-    /// When hosts were chosen to go, whatever for.
-    pub(crate) drains: Vec<Timestamp>,
+    /// When hosts were chosen to go, whatever for; one that was taken back has cost nothing.
+    pub(crate) drains: Vec<(Timestamp, InstanceId)>,
     /// The size last wanted.
     pub(crate) desired: Option<u32>,
     pub(crate) last_scale_out: Option<Timestamp>,

@@ -198,6 +198,9 @@ impl World {
     fn judge_drains(&self, fence: &Fence, commit: &DecisionCommit, at: Timestamp) {
         for change in &commit.hosts {
             self.judge_way_back(change);
+            if change.step == Some(Step::CancelDrain) {
+                self.state().book.fleet(&fence.fleet).drains.retain(|(_, id)| *id != change.after.id);
+            }
         }
         let drains: Vec<DrainReason> = commit.hosts.iter().filter_map(begun).collect();
         if drains.is_empty() {
@@ -215,8 +218,10 @@ impl World {
         let (healthy, (min, _)) = (book.healthy(), book.bounds_lately(at, STALE_BOUNDS));
         let troubled = troubled(book.hosts.values(), at, config.balancer.health_grace);
         let population = book.hosts.values().filter(|host| host.state.is_capacity()).count() + troubled.1;
-        book.drains.extend(drains.iter().map(|_| at));
-        let spent = book.drains.iter().filter(|when| since(at, **when) < config.safety.budget_per).count();
+        let leaves = commit.hosts.iter().filter(|change| begun(change).is_some());
+        book.drains.extend(leaves.map(|change| (change.after.state.since(), change.after.id.clone())));
+        let spent =
+            book.drains.iter().filter(|(when, _)| since(at, *when) < config.safety.budget_per).count();
         state.tally.count("reached", "drain chosen");
         drop(state);
         if leaving > 0 && healthy - leaving < min as usize {

@@ -14,6 +14,8 @@ use fleet_scaler::domain::ids::FleetName;
 use fleet_scaler::domain::time::{Timestamp, after, since};
 use fleet_scaler::provider::simulated::SimulatedCloud;
 use fleet_scaler::provider::simulated::model::admin::ForeignInstance;
+use fleet_scaler::provider::simulated::model::faults::{Death, Fault};
+use fleet_scaler::provider::simulated::model::instance::Software;
 use fleet_scaler::provider::simulated::options::CloudOptions;
 use fleet_scaler::provider::simulated::options::load::LoadOptions;
 use fleet_scaler::provider::simulated::options::parts::{Buckets, Span, TargetGroupOptions};
@@ -295,6 +297,7 @@ impl Day {
         self.world.note("chaos", "ends");
         self.relieve(true);
         drop(self.world.cloud.clear_faults());
+        self.end_the_unresponsive();
         let load = {
             let mut state = self.world.state();
             state.database.down_until = None;
@@ -316,6 +319,19 @@ impl Day {
         }
         for fleet in self.fleets.keys().cloned().collect::<Vec<_>>() {
             self.act(&fleet, OperatorActionKind::Resume);
+        }
+    }
+
+    /// A fleet with too many sick hosts is halted on purpose, until a person has looked. The person has: what does not
+    /// answer is ended by hand.
+    fn end_the_unresponsive(&self) {
+        let silent: Vec<_> = self.world.cloud.with_model(|model| {
+            let silent =
+                model.instances().filter(|one| !one.is_dead() && one.software == Software::Unresponsive);
+            silent.map(|one| one.id.clone()).collect()
+        });
+        for instance in silent {
+            drop(self.world.cloud.set_fault(Fault::KillInstance { instance, how: Death::Terminated }));
         }
     }
 
