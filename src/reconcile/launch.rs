@@ -179,22 +179,26 @@ async fn send(
         }
         Ok(reply) => Ok(reply.instances),
         Err(error) if error.class == FailureClass::TokenMismatch || !is_settled(attempt, desk.now()) => {
-            look_up(desk, launch, error).await
+            look_up(desk, launch, attempt, error).await
         }
         Err(error) => Err(error),
     })
 }
 
-/// A token that was used with other parameters: what it bought, if the launch tag finds more than the rows know.
+/// What an attempt bought whose calls do not say: all that the launch tag finds, if that is more than the rows know. Lists
+/// lag behind launches, one instance at a time, so fewer than were asked for count as the answer only once no lag explains
+/// the rest; until then the same bytes are sent again, and nothing else is bought in their place.
 async fn look_up(
     desk: &Desk<'_>,
     launch: &Launch,
-    mismatch: CloudError,
+    attempt: &Attempt,
+    unsettled: CloudError,
 ) -> Result<Vec<CloudInstance>, CloudError> {
-    match desk.parts.cloud.instances_of_launch(launch.id).await {
-        Ok(found) if u32::try_from(found.len()).unwrap_or(u32::MAX) > launch.launched => Ok(found),
-        Ok(_) | Err(_) => Err(mismatch),
-    }
+    let Ok(found) = desk.parts.cloud.instances_of_launch(launch.id).await else { return Err(unsettled) };
+    let count = u32::try_from(found.len()).unwrap_or(u32::MAX);
+    let whole = count >= launch.launched.saturating_add(attempt.request.max_count);
+    let settled = desk.now() >= after(attempt.opened_at, DOUBT_SPAN);
+    if count > launch.launched && (whole || settled) { Ok(found) } else { Err(unsettled) }
 }
 
 async fn settle_launched(
