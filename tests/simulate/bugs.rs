@@ -51,7 +51,6 @@ bugs! {
     FenceNotChecked "fence-not-checked" "a write goes through under whatever epoch is current",
     LeaseNotRenewed "lease-not-renewed-before-calls" "a call starts on a lease that may have run out",
     BudgetIgnored "budget-ignored" "any number of terminations in any time",
-    HaltIgnored "halt-ignored" "terminations go on while most hosts are unhealthy",
     AbsenceTakenForDeath "absence-taken-for-death" "an instance that a list lags behind on is taken for dead",
     DeadHostsBelieved "dead-hosts-believed" "a terminated instance is taken for a running one",
     IntentForgotten "intent-forgotten" "an unanswered launch is never asked about again",
@@ -74,7 +73,6 @@ impl Bug {
                 config.cooldown.scale_in = Duration::ZERO;
             }
             Self::BudgetIgnored => config.safety.budget_count = 1_000,
-            Self::HaltIgnored => config.safety.halt_unhealthy = 1.0,
             _ => {}
         }
     }

@@ -83,6 +83,7 @@ impl World {
             }
             for change in &commit.hosts {
                 state.book.host_set(&change.after);
+                state.tally.count("host", change.after.state.name());
             }
             state.tally.count("decision", commit.plan.action.as_str());
         }
@@ -144,7 +145,8 @@ impl World {
     fn judge_evidence(&self, fence: &Fence, commit: &DecisionCommit, at: Timestamp) {
         let mut state = self.state();
         let Some(config) = state.fleets.get(&fence.fleet).cloned() else { return };
-        let (asked, heard) = state.harvests.get(&fence.replica).copied().unwrap_or((0, 0));
+        let (asked, heard) =
+            state.harvests.get(&(fence.replica.clone(), fence.fleet.clone())).copied().unwrap_or((0, 0));
         let quorum = heard > 0 && heard as f64 + 1e-9 >= config.metrics.host.quorum * asked as f64;
         let book = state.book.fleet(&fence.fleet);
         book.heard.push((at, quorum));

@@ -60,7 +60,7 @@ impl SignalSource for SeamSignals {
             }
         }
         let heard = harvest.hosts.len();
-        self.world.state().harvests.insert(self.replica.clone(), (asked, heard));
+        self.world.state().harvests.insert((self.replica.clone(), request.fleet.clone()), (asked, heard));
         self.world.note(self.replica.as_str(), &format!("harvest: {heard} of {asked} hosts"));
         if self.world.has(Bug::AveragesOverMissingHosts) {
             for target in &request.hosts {

@@ -55,8 +55,8 @@ pub(crate) struct State {
     pub(crate) metrics: Metrics,
     /// The fleets as they really are configured, whatever a bug makes of it.
     pub(crate) fleets: BTreeMap<FleetName, Arc<FleetConfig>>,
-    /// Of each process: hosts that were asked in its last harvest, and those that truly answered.
-    pub(crate) harvests: BTreeMap<ReplicaId, (usize, usize)>,
+    /// Of each process and fleet: hosts that were asked in the last harvest, and those that truly answered.
+    pub(crate) harvests: BTreeMap<(ReplicaId, FleetName), (usize, usize)>,
     /// The next entry of the cloud's journal that nobody has judged.
     pub(crate) journal_next: u64,
     /// Instances whose tags somebody changed by hand, and when.
