@@ -180,7 +180,7 @@ pub enum Step {
     },
     /// It stays after all: nothing had been sent yet.
     CancelDrain,
-    /// Every target group was asked to let it go.
+    /// Every target group was asked to let it go; once more, if one of them held it again.
     Deregister {
         /// Terminated at the latest then.
         deadline: Timestamp,
@@ -336,6 +336,9 @@ impl HostState {
             }
             (S::Draining { drain }, Step::Deregister { deadline }) => {
                 S::Deregistered { drain, since: at, deadline: *deadline }
+            }
+            (S::Deregistered { drain, deadline: earlier, .. }, Step::Deregister { deadline }) => {
+                S::Deregistered { drain, since: at, deadline: earlier.max(*deadline) }
             }
             (S::Deregistered { drain, .. }, Step::Terminate) => S::Terminating { drain, since: at },
             (

@@ -216,7 +216,7 @@ impl Attempt {
             pool,
             max_count: max_count.min(launch.missing()),
         };
-        let state = AttemptState::Open { calls: 0, not_before: None, last_failure: None };
+        let state = AttemptState::Open { calls: 0, not_before: None, last_failure: None, doubted_at: None };
         Self { id, launch: launch.id, ordinal: launch.attempts + 1, request, state, opened_at: at }
     }
 }
@@ -234,6 +234,8 @@ pub enum AttemptState {
         /// What the last call said. Once a call's outcome was unknown it says so until the attempt is settled, whatever
         /// later calls say: they speak for themselves only.
         last_failure: Option<FailureClass>,
+        /// When a call was given up last without an answer. It may arrive all the same, a while later.
+        doubted_at: Option<Timestamp>,
     },
     /// The outcome is known and final.
     Resolved {

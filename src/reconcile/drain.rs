@@ -127,8 +127,9 @@ fn one_may_spoil_it(error: &CloudError) -> bool {
     }
 }
 
-/// Asks every group to let go of the hosts that begin their way out. A group that is gone cannot be asked; the host then
-/// waits for its deadline.
+/// Asks every group to let go of the hosts that begin their way out, and of those that it holds again after all: a
+/// registration that was under way may arrive late, and people register by hand. Such a host serves, so its deadline
+/// begins anew. A group that is gone cannot be asked; the host then waits for its deadline.
 pub async fn deregister_hosts(
     desk: &Desk<'_>,
     hosts: Vec<Host>,
@@ -137,12 +138,11 @@ pub async fn deregister_hosts(
 ) -> Result<Vec<Host>, StoreError> {
     let mut wanted: BTreeMap<TargetGroupArn, Vec<InstanceId>> = BTreeMap::new();
     for host in &hosts {
-        if let HostState::Draining { drain } = &host.state {
-            for group in &drain.groups {
-                wanted.entry(group.clone()).or_default().push(host.id.clone());
-            }
+        for group in to_tell(host, groups, desk.clocks.0) {
+            wanted.entry(group.clone()).or_default().push(host.id.clone());
         }
     }
+    let told: BTreeSet<InstanceId> = wanted.values().flatten().cloned().collect();
     let mut refused = BTreeSet::new();
     for (group, ids) in wanted {
         for batch in ids.chunks(BATCH) {
@@ -151,17 +151,29 @@ pub async fn deregister_hosts(
     }
     let mut kept = Vec::with_capacity(hosts.len());
     for host in hosts {
-        let host = match &host.state {
-            HostState::Draining { drain } if !refused.contains(&host.id) => {
+        let done = matches!(host.state, HostState::Draining { .. }) || told.contains(&host.id);
+        let host = match host.state.drain() {
+            Some(drain) if done && !refused.contains(&host.id) => {
                 let timeout = references.drain_timeout(desk.fleet, &drain.groups);
                 let deadline = after(desk.now(), timeout);
                 desk.advance(host, Step::Deregister { deadline }).await?
             }
-            _ => host,
+            Some(_) | None => host,
         };
         kept.push(host);
     }
     Ok(kept)
+}
+
+/// The groups that are to be asked to let go of a host.
+fn to_tell<'a>(host: &'a Host, groups: &Groups, looked_at: Timestamp) -> Vec<&'a TargetGroupArn> {
+    match &host.state {
+        HostState::Draining { drain } => drain.groups.iter().collect(),
+        HostState::Deregistered { drain, since, .. } if *since < looked_at => {
+            drain.groups.iter().filter(|group| groups.holds(group, &host.id)).collect()
+        }
+        _ => Vec::new(),
+    }
 }
 
 /// Gives back the hosts that the group would not let go of.
@@ -181,7 +193,8 @@ async fn deregister_in_one(
         let send = desk.parts.cloud.deregister(group, &targets);
         match desk.caller.make::<Receipt>(Operation::DeregisterTargets, about, send).await? {
             Ok(_) => {}
-            Err(error) if error.class == FailureClass::NotFound => {
+            // Only if it was not there when its targets were asked for either: one answer alone may be wrong.
+            Err(error) if error.class == FailureClass::NotFound && groups.is_gone(group) => {
                 tracing::warn!(%group, "the target group is gone; its hosts wait for their deadline");
             }
             Err(error) if batch.len() > 1 && one_may_spoil_it(&error) => {
@@ -218,7 +231,8 @@ pub fn is_due(host: &Host, groups: &Groups, looked_at: Timestamp, now: Timestamp
             // another, may have served without ever being healthy here: then a group says so.
             let never_served = host.healthy_at.is_none() && !groups.in_use(&drain.groups, &host.id);
             let let_go = || *since <= looked_at && groups.all_let_go(&drain.groups, &host.id);
-            never_served || now >= *deadline || let_go()
+            let held_again = !to_tell(host, groups, looked_at).is_empty();
+            !held_again && (never_served || now >= *deadline || let_go())
         }
         // Asked for, and it still runs: the call may have been lost. Repeating it is harmless.
         HostState::Terminating { since, .. } => now >= after(*since, TERMINATE_AGAIN),
@@ -344,6 +358,22 @@ mod tests {
         }
         assert!(!is_due(&host, &group_says(TargetState::Unused), before, told));
         assert!(is_due(&host, &group_says(TargetState::Unused), told, told));
+    }
+
+    #[test]
+    fn a_host_that_a_group_holds_again_is_not_due_however_late_it_is() {
+        let told = Timestamp::UNIX_EPOCH;
+        let (later, deadline) = (after(told, Duration::from_secs(1)), after(told, Duration::from_mins(6)));
+        for healthy_at in [None, Some(told)] {
+            let host = deregistered(healthy_at);
+            for state in [TargetState::Initial, TargetState::Healthy, TargetState::Unhealthy] {
+                let groups = group_says(state);
+                assert!(!is_due(&host, &groups, later, deadline), "{state:?}");
+                assert_eq!(to_tell(&host, &groups, later).len(), 1, "{state:?}: it is told again");
+                assert!(to_tell(&host, &groups, told).is_empty(), "{state:?}: said before it was told");
+            }
+            assert!(to_tell(&host, &group_says(TargetState::Draining), later).is_empty());
+        }
     }
 
     #[test]

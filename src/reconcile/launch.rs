@@ -6,7 +6,7 @@
 //! | answer | what follows |
 //! |---|---|
 //! | instances | recorded as hosts; what is missing goes to another pool |
-//! | refused by the pool | the pool cools; the next attempt has a new token |
+//! | refused by the pool | the pool cools; the next attempt has a new token, once no call in doubt is under way |
 //! | throttled, over quota | the same bytes later; no pool is blamed |
 //! | unknown | the same bytes, in the same zone, until known |
 //! | token used otherwise | the instances are looked up by the launch tag; no other token is ever made up |
@@ -38,6 +38,8 @@ const THROTTLE_WAIT: (Duration, Duration) = (Duration::from_secs(1), Duration::f
 const QUOTA_WAIT: (Duration, Duration) = (Duration::from_secs(30), Duration::from_mins(10));
 /// How long the instances of a call in doubt are looked for, once the cloud refuses the attempt for good.
 const DOUBT_SPAN: Duration = Duration::from_mins(10);
+/// How long a call that was given up may be under way. If a repetition is refused meanwhile, the first one may still buy.
+const LATE_SPAN: Duration = Duration::from_mins(1);
 /// First and longest wait while a mismatched token's instances cannot be found yet.
 const MISMATCH_WAIT: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(5));
 
@@ -111,7 +113,7 @@ pub async fn launch_step(desk: &Desk<'_>, mut launch: Launch, board: &mut Board)
     let pools = desk.policy.places.len() * desk.policy.instance_types.len().max(1);
     for _ in 0..=pools {
         let Some(attempt) = current_attempt(desk, &launch, board).await? else { return Ok(()) };
-        let AttemptState::Open { calls, not_before, last_failure } = attempt.state else { return Ok(()) };
+        let AttemptState::Open { calls, not_before, last_failure, .. } = attempt.state else { return Ok(()) };
         // A pause, or the breaker, stops what was never sent. What may have been done must still become known.
         let held = desk.launching.is_closed() && last_failure != Some(FailureClass::Unknown);
         if held || not_before.is_some_and(|at| desk.now() < at) {
@@ -178,7 +180,9 @@ async fn send(
             Err(CloudError::new(FailureClass::Unknown, "EmptyReply", "the reply lists no instance"))
         }
         Ok(reply) => Ok(reply.instances),
-        Err(error) if error.class == FailureClass::TokenMismatch || !is_settled(attempt, desk.now()) => {
+        Err(error)
+            if error.class == FailureClass::TokenMismatch || in_doubt(attempt, DOUBT_SPAN, desk.now()) =>
+        {
             look_up(desk, launch, attempt, error).await
         }
         Err(error) => Err(error),
@@ -198,7 +202,8 @@ async fn look_up(
     let count = u32::try_from(found.len()).unwrap_or(u32::MAX);
     let whole = count >= launch.launched.saturating_add(attempt.request.max_count);
     let settled = desk.now() >= after(attempt.opened_at, DOUBT_SPAN);
-    if count > launch.launched && (whole || settled) { Ok(found) } else { Err(unsettled) }
+    let certain = settled && !in_doubt(attempt, DOUBT_SPAN, desk.now());
+    if count > launch.launched && (whole || certain) { Ok(found) } else { Err(unsettled) }
 }
 
 async fn settle_launched(
@@ -244,7 +249,7 @@ async fn settle_failed(
     board: &mut Board,
 ) -> Result<Next, StoreError> {
     let waits = match error.class {
-        FailureClass::Capacity => {
+        FailureClass::Capacity if !in_doubt(attempt, LATE_SPAN, desk.now()) => {
             let earlier = board.pools.iter().find(|health| health.pool == attempt.request.pool);
             let change = PoolChange::Set(desk.cooled(earlier, &attempt.request.pool));
             let outcome = AttemptOutcome::Refused { error };
@@ -257,7 +262,7 @@ async fn settle_failed(
             return Ok(Next::Rest);
         }
         FailureClass::Denied | FailureClass::Invalid | FailureClass::NotFound | FailureClass::Protected
-            if is_settled(attempt, desk.now()) =>
+            if !in_doubt(attempt, DOUBT_SPAN, desk.now()) =>
         {
             desk.launching.close();
             let outcome = AttemptOutcome::Refused { error };
@@ -271,19 +276,20 @@ async fn settle_failed(
         | FailureClass::Invalid
         | FailureClass::NotFound
         | FailureClass::Protected => MISMATCH_WAIT,
-        FailureClass::Unknown => UNKNOWN_WAIT,
+        FailureClass::Capacity | FailureClass::Unknown => UNKNOWN_WAIT,
     };
     let wait = pace::nth_wait(calls, waits.0, waits.1, &*desk.parts.entropy);
     desk.parts.store.attempt_defer(desk.fence, attempt.id, error.class, wait).await?;
     Ok(Next::Rest)
 }
 
-/// Whether a refusal says all there is to say. Where an earlier call of the attempt may have done its work, a later
-/// refusal is about the later call only: the instances may be there, and are looked for by tag as long as lists may lag.
-fn is_settled(attempt: &Attempt, now: Timestamp) -> bool {
-    let in_doubt =
-        matches!(attempt.state, AttemptState::Open { last_failure: Some(FailureClass::Unknown), .. });
-    !in_doubt || now >= after(attempt.opened_at, DOUBT_SPAN)
+/// Whether a call of the attempt was given up so lately. Until then a refusal speaks of its own call only: what the earlier
+/// one has bought, or may yet buy, is looked for by tag.
+fn in_doubt(attempt: &Attempt, span: Duration, now: Timestamp) -> bool {
+    match attempt.state {
+        AttemptState::Open { doubted_at: Some(at), .. } => now < after(at, span),
+        AttemptState::Open { doubted_at: None, .. } | AttemptState::Resolved { .. } => false,
+    }
 }
 
 async fn resolve(

@@ -185,6 +185,20 @@ impl Groups {
         groups.iter().any(|group| self.of(group, host).is_some_and(|targets| targets.iter().any(serves)))
     }
 
+    /// Whether a group has the host registered and does not let it go.
+    #[must_use]
+    pub fn holds(&self, group: &TargetGroupArn, host: &InstanceId) -> bool {
+        let held =
+            |target: &TargetHealth| !matches!(target.state, TargetState::Draining | TargetState::Unused);
+        self.of(group, host).is_some_and(|targets| targets.iter().any(held))
+    }
+
+    /// Whether there is no such group.
+    #[must_use]
+    pub fn is_gone(&self, group: &TargetGroupArn) -> bool {
+        matches!(self.0.get(group), Some(GroupView::Gone))
+    }
+
     /// Whether every one of these groups has let the host go. A group that is gone, or silent, has not: "we do not
     /// know" is not "drained".
     #[must_use]

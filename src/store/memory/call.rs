@@ -142,9 +142,10 @@ fn doubt_attempts(tx: &mut Tx<'_>, fence: &Fence) {
     let open = fleet.open_launches.iter().filter_map(|launch| tx.rows.unresolved.get(launch));
     for id in open.copied().collect::<Vec<_>>() {
         if let Some(AttemptRow { attempt, in_doubt: true, .. }) = tx.rows.attempts.get_mut(&id)
-            && let AttemptState::Open { last_failure, .. } = &mut attempt.state
+            && let AttemptState::Open { last_failure, doubted_at, .. } = &mut attempt.state
         {
             *last_failure = Some(FailureClass::Unknown);
+            *doubted_at = Some(tx.now);
         }
     }
 }

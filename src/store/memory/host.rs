@@ -120,7 +120,14 @@ fn advance_drain(
     let mut row = tx.rows.drains.get(&number).cloned().ok_or_else(missing)?;
     let was = &before.host.state;
     match &after.state {
-        HostState::Deregistered { since, deadline, .. } if matches!(was, HostState::Draining { .. }) => {
+        HostState::Deregistered { since, deadline, .. } => {
+            let moved_back = row.deregistered.is_some_and(|told| told.0 > *since || told.1 > *deadline);
+            if moved_back {
+                let id = &after.id;
+                return Err(StoreError::Refused(format!(
+                    "the drain of {id}: what was done of it cannot be undone"
+                )));
+            }
             row.deregistered = Some((*since, *deadline));
         }
         HostState::Terminating { since, .. } if matches!(was, HostState::Deregistered { .. }) => {

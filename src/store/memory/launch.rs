@@ -84,7 +84,7 @@ fn insert_attempt(tx: &mut Tx<'_>, fence: &Fence, attempt: &Attempt) -> Result<(
         )));
     }
     tx.put_launch(LaunchRow { launch });
-    let state = AttemptState::Open { calls: 0, not_before: None, last_failure: None };
+    let state = AttemptState::Open { calls: 0, not_before: None, last_failure: None, doubted_at: None };
     let stored = Attempt {
         id: attempt.id,
         launch: attempt.launch,
@@ -125,12 +125,16 @@ pub(super) fn defer(
     tx.check(fence)?;
     let until = to_micros(after(tx.now, bounded_span(wait)));
     let row = tx.rows.attempts.get_mut(&attempt).filter(|row| row.fleet == fence.fleet);
-    let Some(AttemptState::Open { calls, not_before, last_failure }) = row.map(|row| &mut row.attempt.state)
+    let Some(AttemptState::Open { calls, not_before, last_failure, doubted_at }) =
+        row.map(|row| &mut row.attempt.state)
     else {
         return Err(StoreError::Conflict(format!("attempt {attempt} is not open")));
     };
     *calls += 1;
     *not_before = Some(until);
+    if failure == FailureClass::Unknown {
+        *doubted_at = Some(tx.now);
+    }
     if *last_failure != Some(FailureClass::Unknown) {
         *last_failure = Some(failure);
     }

@@ -74,7 +74,7 @@ pub(super) async fn end(tx: &mut Tx, call: CallId, answer: &CallAnswer) -> Resul
 }
 
 pub(super) async fn settle_abandoned(tx: &mut Tx, fence: &Fence) -> Result<u64, StoreError> {
-    lease::check(tx, fence).await?;
+    let now = lease::check(tx, fence).await?;
     let settled = sqlx::query!(
         "INSERT INTO scaler.cloud_call_outcome (call_id, fleet, outcome, error_class, error_code, error_message,
              instance_ids)
@@ -91,11 +91,12 @@ pub(super) async fn settle_abandoned(tx: &mut Tx, fence: &Fence) -> Result<u64, 
     .await?;
     // What was sent and not heard of may have been done, however the process ended that sent it.
     sqlx::query!(
-        "UPDATE scaler.launch_attempt a SET last_failure = 'unknown'
-         WHERE a.fleet = $1 AND a.state = 'open' AND a.last_failure IS DISTINCT FROM 'unknown' AND EXISTS (
+        "UPDATE scaler.launch_attempt a SET last_failure = 'unknown', doubted_at = $2
+         WHERE a.fleet = $1 AND a.state = 'open' AND EXISTS (
              SELECT FROM scaler.cloud_call c JOIN scaler.cloud_call_outcome o ON o.call_id = c.id
              WHERE c.attempt_id = a.id AND o.outcome = 'unknown')",
         fence.fleet.as_str(),
+        now,
     )
     .execute(tx)
     .await?;

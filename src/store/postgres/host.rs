@@ -215,7 +215,7 @@ async fn advance_drain(
         (HostState::Draining { drain }, None) => {
             begin_drain(tx, fence, &after.id, drain, decision).await.map(Some)
         }
-        (HostState::Deregistered { since, deadline, .. }, Some(id)) if before.state == "draining" => {
+        (HostState::Deregistered { since, deadline, .. }, Some(id)) => {
             sqlx::query!(
                 "UPDATE scaler.drain SET deregistered_at = $2, deadline = $3 WHERE id = $1",
                 id,

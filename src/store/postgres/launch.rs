@@ -40,6 +40,7 @@ struct OpenRow {
     calls: Option<i32>,
     not_before: Option<Timestamp>,
     last_failure: Option<String>,
+    doubted_at: Option<Timestamp>,
 }
 
 /// Open launches of a fleet, by id.
@@ -49,7 +50,7 @@ pub(super) async fn open(tx: &mut Tx, fleet: &FleetName) -> Result<Vec<Launch>, 
         r#"SELECT l.id, l.fleet, l.decision_id, l.count, l.launched, l.attempts,
                   l.template AS "template: Json<LaunchTemplate>", l.created_at, a.id AS "attempt_id?",
                   a.ordinal AS "ordinal?", a.request AS "request?: Json<RunRequest>", a.opened_at AS "opened_at?",
-                  a.calls AS "calls?", a.not_before, a.last_failure::text AS last_failure
+                  a.calls AS "calls?", a.not_before, a.last_failure::text AS last_failure, a.doubted_at
            FROM scaler.launch l LEFT JOIN scaler.launch_attempt a ON a.launch_id = l.id AND a.state = 'open'
            WHERE l.fleet = $1 AND l.state = 'open' ORDER BY l.id"#,
         fleet.as_str()
@@ -68,8 +69,8 @@ impl TryFrom<OpenRow> for Launch {
         let attempt = match (row.attempt_id, row.ordinal, row.request, row.opened_at, row.calls) {
             (Some(id), Some(ordinal), Some(Json(request)), Some(opened_at), Some(calls)) => {
                 let last_failure = row.last_failure.as_deref().map(word::<FailureClass>).transpose()?;
-                let state =
-                    AttemptState::Open { calls: nat(calls)?, not_before: row.not_before, last_failure };
+                let (calls, not_before, doubted_at) = (nat(calls)?, row.not_before, row.doubted_at);
+                let state = AttemptState::Open { calls, not_before, last_failure, doubted_at };
                 let (id, launch, ordinal) = (AttemptId(id), LaunchId(row.id), nat(ordinal)?);
                 Some(Box::new(Attempt { id, launch, ordinal, request, state, opened_at }))
             }
@@ -197,7 +198,8 @@ pub(super) async fn defer(
     let deferred = sqlx::query!(
         "UPDATE scaler.launch_attempt
          SET calls = calls + 1, not_before = $3::timestamptz + make_interval(secs => $4),
-             last_failure = CASE WHEN last_failure = 'unknown' THEN 'unknown' ELSE $5::text::scaler.failure_class END
+             last_failure = CASE WHEN last_failure = 'unknown' THEN 'unknown' ELSE $5::text::scaler.failure_class END,
+             doubted_at = CASE WHEN $5::text = 'unknown' THEN $3::timestamptz ELSE doubted_at END
          WHERE id = $1 AND fleet = $2 AND state = 'open' RETURNING calls, not_before",
         attempt.0,
         fence.fleet.as_str(),

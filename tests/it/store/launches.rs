@@ -132,16 +132,20 @@ async fn a_deferred_attempt_keeps_its_bytes_and_waits(world: World) {
     let id = launch.open_attempt().unwrap().id;
     let minute = Duration::from_mins(1);
     world.store.attempt_defer(&world.fence, id, FailureClass::Unknown, minute).await.unwrap();
+    let given_up = world.now().await;
     world.store.attempt_defer(&world.fence, id, FailureClass::Throttled, minute).await.unwrap();
     let stored = world.load().await;
     let open = stored.launches[0].open_attempt().unwrap();
     assert_eq!(open.request, launch.open_attempt().unwrap().request);
-    let AttemptState::Open { calls, not_before, last_failure } = open.state else { panic!("{open:?}") };
+    let AttemptState::Open { calls, not_before, last_failure, doubted_at } = open.state else {
+        panic!("{open:?}")
+    };
     assert_eq!(
         (calls, last_failure),
         (2, Some(FailureClass::Unknown)),
         "once in doubt, in doubt until settled"
     );
+    assert!(doubted_at.unwrap() <= given_up, "a later answer says nothing of the call that was given up");
     assert!(not_before.unwrap() > stored.now && not_before.unwrap() <= after(stored.now, minute));
     world.buy(&launch, "a").await;
     let late = world.store.attempt_defer(&world.fence, id, FailureClass::Unknown, minute).await;
