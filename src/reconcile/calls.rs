@@ -5,10 +5,11 @@
 //! 3. Unless too much of the lease went by meanwhile (this process may have been stopped between two instructions),
 //!    the call is sent.
 //! 4. Its one outcome is recorded. Failing to record it changes nothing: the row says "no outcome", which is *unknown*,
-//!    and the step that made the call looks again next tick.
+//!    the step that made the call looks again next tick, and the next tick writes `unknown` into the row.
 //!
 //! No transaction is open while a call is out.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::domain::failure::{CloudError, FailureClass};
@@ -75,13 +76,15 @@ pub struct Caller<'a> {
     parts: &'a Parts,
     fence: &'a Fence,
     lease: Duration,
+    /// Whether the outcome of some call could not be recorded.
+    unrecorded: AtomicBool,
 }
 
 impl<'a> Caller<'a> {
     /// A caller for one tick.
     #[must_use]
     pub fn new(parts: &'a Parts, fence: &'a Fence, lease: Duration) -> Self {
-        Self { parts, fence, lease }
+        Self { parts, fence, lease, unrecorded: AtomicBool::new(false) }
     }
 
     /// Makes one call. The outer error is the store's: then nothing was sent.
@@ -109,6 +112,12 @@ impl<'a> Caller<'a> {
         // it, that write is refused; this one need not be.
         drop(self.renew().await);
         Ok(answer)
+    }
+
+    /// Whether some call was left without an outcome, which the next tick settles.
+    #[must_use]
+    pub fn left_unrecorded(&self) -> bool {
+        self.unrecorded.load(Ordering::Relaxed)
     }
 
     fn since(&self, earlier: Duration) -> Duration {
@@ -162,6 +171,7 @@ impl<'a> Caller<'a> {
         }
         if let Err(error) = self.parts.store.call_end(call.id, &row).await {
             tracing::warn!(%fleet, op, call = %call.id, %error, "the call's outcome could not be recorded");
+            self.unrecorded.store(true, Ordering::Relaxed);
         }
     }
 }

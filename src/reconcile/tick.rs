@@ -120,6 +120,9 @@ impl FleetRunner {
         if let (Mode::Live, commit::Committed::Yes { .. }) = (config.mode, &committed) {
             self.act(&desk, scene, &snapshot, committed).await?;
         }
+        if desk.caller.left_unrecorded() {
+            self.was_cut_off();
+        }
         Ok(Ticked::Done(Box::new(plan)))
     }
 
