@@ -15,7 +15,7 @@ test: ## Everything that must hold: format, lints, documentation, tests, scripts
 check: ## The quick part of it: format and lints, without the AWS SDK
 	@scripts/check.sh
 
-simulate: ## Simulated days: SEED=7 replays one, SEEDS=10000 runs many, BUG=name (or list) plants a bug
+simulate: ## Simulated days: SEED=7 replays one, SEEDS=10000 runs many, BUG=name (or list) plants a bug, CELL=all tells the crash matrix
 	@scripts/simulate.sh
 
 fuzz: ## A minute of fuzzing for each parser of what strangers and operators write

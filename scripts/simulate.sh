@@ -4,6 +4,7 @@
 #   SEED=7          one simulated day, told line by line
 #   SEEDS=10000     the days from seed 0 (the default)
 #   BUG=name        with a planted bug, until it is found; BUG=list names them
+#   CELL=drain/37/dies-after   one cell of the crash matrix, told line by line; CELL=all tells every one
 set -euo pipefail
 
 # shellcheck source=scripts/paths.sh
@@ -14,7 +15,9 @@ arguments=()
 if [[ -n ${BUG:-} ]]; then
   arguments+=(--bug "$BUG")
 fi
-if [[ -n ${SEED:-} ]]; then
+if [[ -n ${CELL:-} ]]; then
+  arguments+=(--cell "$CELL")
+elif [[ -n ${SEED:-} ]]; then
   arguments+=(--seed "$SEED")
 elif [[ -n ${SEEDS:-} || -z ${BUG:-} ]]; then
   arguments+=(--seeds "${SEEDS:-10000}")

@@ -17,6 +17,10 @@ pub enum Operation {
 }
 
 impl Operation {
+    /// Every operation.
+    pub const ALL: [Self; 4] =
+        [Self::RunInstances, Self::RegisterTargets, Self::DeregisterTargets, Self::TerminateInstances];
+
     /// The name that AWS gives it.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -1,5 +1,6 @@
 //! The main job, told as stories: each ends with what an operator was promised.
 
+#[cfg(feature = "aws")]
 pub(crate) mod site;
 pub(crate) mod world;
 
@@ -9,9 +10,11 @@ mod changes;
 mod drains;
 mod launches;
 mod outages;
+#[cfg(feature = "aws")]
 mod process;
 #[cfg(feature = "aws")]
 mod proxy;
+#[cfg(feature = "aws")]
 mod replicas;
 mod swallowed;
 mod tags;

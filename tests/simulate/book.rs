@@ -13,7 +13,7 @@ use fleet_scaler::domain::ids::{
 };
 use fleet_scaler::domain::launch::{AbandonReason, Attempt, AttemptOutcome, Launch, LaunchState};
 use fleet_scaler::domain::time::Timestamp;
-use fleet_scaler::store::{CallAnswer, CloudCall, Fence, Operation, Resolution, StoredFleet};
+use fleet_scaler::store::{CloudCall, Fence, Operation, Resolution, StoredFleet};
 
 /// One fleet as the store has it.
 #[derive(Debug, Default)]
@@ -179,15 +179,12 @@ impl Book {
         }
     }
 
-    /// Gives how many answers the call has by now.
-    pub(crate) fn call_ended(&mut self, call: CallId, _answer: &CallAnswer) -> u32 {
-        let Some(book) = self.calls.get_mut(&call) else { return 0 };
+    pub(crate) fn call_ended(&mut self, call: CallId) {
+        let Some(book) = self.calls.get_mut(&call) else { return };
         book.answers += 1;
-        let answers = book.answers;
         if let Some(open) = self.unanswered.get_mut(&book.fence.replica) {
             open.retain(|id| *id != call);
         }
-        answers
     }
 
     /// The row of a call that is about to be sent: of this process, without an answer, not sent yet, and about just this.

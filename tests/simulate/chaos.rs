@@ -73,6 +73,7 @@ trouble! {
     Drain "an operator sends a host away",
     Pause "an operator pauses",
     Bounds "the bounds are changed",
+    Retagged "an instance's tags are changed by hand",
 }
 
 const CALLS: [Op; 4] = [Op::RunInstances, Op::RegisterTargets, Op::DeregisterTargets, Op::TerminateInstances];
@@ -84,6 +85,9 @@ const ANY_CALL: [Op; 6] = [
     Op::DescribeInstances,
     Op::DescribeTargetHealth,
 ];
+
+/// What a hand writes into a tag of ours.
+const SOMEBODY_ELSES: &str = "somebody-elses";
 
 impl Day {
     /// Makes trouble.
@@ -101,6 +105,7 @@ impl Day {
             Trouble::SetSize | Trouble::Drain | Trouble::Pause | Trouble::Bounds => self.operate(trouble),
             Trouble::Killed | Trouble::Unresponsive | Trouble::Protected => self.trouble_an_instance(trouble),
             Trouble::Orphan => self.make_an_orphan(),
+            Trouble::Retagged => self.retag_an_instance(),
             Trouble::CallsLate => {
                 self.world.state().network.late = 0.3;
                 self.relief_after(5.0..60.0, Relief::CallsLate);
@@ -225,13 +230,24 @@ impl Day {
     }
 
     /// Somebody starts an instance by hand and gives it our tags, or a database was restored from before its launch.
-    fn make_an_orphan(&mut self) {
+    pub(crate) fn make_an_orphan(&mut self) {
         let names: Vec<_> = self.fleets.keys().cloned().collect();
         let Some(fleet) = self.one_of(&names) else { return };
         let tags = [(tags::OWNER, OWNER), (tags::FLEET, fleet.as_str())]
             .map(|(key, value)| (key.to_owned(), value.to_owned()));
         let foreign = ForeignInstance { tags: tags.into(), ..ForeignInstance::default() };
         drop(self.world.cloud.with_model(|model| model.add_instances(&foreign)));
+    }
+
+    /// Somebody changes an instance's tags by hand, and changes them back a while later.
+    fn retag_an_instance(&mut self) {
+        let living = self.living();
+        let Some(instance) = self.one_of(&living) else { return };
+        let key = if self.rng.random_range(0.0..1.0) < 0.5 { tags::OWNER } else { tags::FLEET };
+        let was = self.world.cloud.with_model(|model| model.instance(&instance)?.tags.get(key).cloned());
+        let Some(was) = was.filter(|was| was != SOMEBODY_ELSES) else { return };
+        self.world.change_tag(&instance, key, SOMEBODY_ELSES);
+        self.relief_after(20.0..200.0, Relief::Tag(instance, key, was));
     }
 
     /// Somebody deletes a target group, and a while later takes it out of the file.
@@ -301,17 +317,19 @@ impl Day {
                     (state.metrics.silent, state.metrics.liar) = (0.0, false);
                 }
                 Relief::SecondGroup => self.drop_the_second_group(),
+                Relief::Tag(instance, key, was) => self.world.change_tag(&instance, key, &was),
             }
         }
     }
 }
 
 /// What ends a trouble.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Relief {
     Fault(u64),
     CallsLate,
     CommitReplies,
     Pages,
     SecondGroup,
+    Tag(InstanceId, &'static str, String),
 }

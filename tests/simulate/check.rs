@@ -17,8 +17,7 @@ use fleet_scaler::domain::ids::{
 use fleet_scaler::domain::launch::{AbandonReason, Attempt};
 use fleet_scaler::domain::time::{Timestamp, after, since};
 use fleet_scaler::store::{
-    CallAnswer, CloudCall, DecisionCommit, Fence, HostChange, LeaseAnswer, Operation, Orphan,
-    OrphanSightings, Resolution,
+    CloudCall, DecisionCommit, Fence, HostChange, LeaseAnswer, Operation, Orphan, Resolution,
 };
 
 use crate::book::Lease;
@@ -310,8 +309,8 @@ impl World {
         state.book.call_begun(fence, call);
     }
 
-    pub(crate) fn saw_answer(&self, call: CallId, answer: &CallAnswer) {
-        self.state().book.call_ended(call, answer);
+    pub(crate) fn saw_answer(&self, call: CallId) {
+        self.state().book.call_ended(call);
     }
 
     pub(crate) fn saw_settled(&self, fence: &Fence, count: u64) {
@@ -343,9 +342,8 @@ impl World {
         state.book.host_set(&change.after);
     }
 
-    pub(crate) fn saw_orphan(&self, fence: &Fence, orphan: &Orphan, seen: OrphanSightings) {
+    pub(crate) fn saw_orphan(&self, fence: &Fence, orphan: &Orphan) {
         self.judge_fence(fence, "a sighting");
-        let _ = seen;
         let now = self.now();
         let mut state = self.state();
         state.tally.count("reached", "orphan seen");

@@ -46,7 +46,7 @@ const CHANGES_MOST: u64 = 16;
 const STEPS_MOST: u64 = 60_000;
 
 /// How to make the store of a day.
-pub(crate) type MakeStore<'a> = &'a dyn Fn(Arc<Time>) -> Arc<dyn Store>;
+pub(crate) type MakeStore<'a> = &'a (dyn Fn(Arc<Time>) -> Arc<dyn Store> + Sync);
 
 /// What came of a seed.
 #[derive(Clone, Debug)]
@@ -66,6 +66,12 @@ pub(crate) struct Seat {
     generation: u32,
 }
 
+impl Seat {
+    fn empty(restart_at: Timestamp) -> Self {
+        Self { alive: None, restart_at, generation: 0 }
+    }
+}
+
 /// One day.
 pub(crate) struct Day {
     pub(crate) world: Arc<World>,
@@ -83,7 +89,7 @@ pub(crate) fn at_once<T>(work: impl Future<Output = T>) -> Option<T> {
 
 /// Lives one day through.
 pub(crate) fn run(seed: u64, bug: Option<Bug>, make_store: MakeStore<'_>, aloud: bool) -> Outcome {
-    let mut day = Day::new(seed, bug, make_store, aloud);
+    let mut day = Day::drawn(seed, bug, make_store, aloud);
     while day.steps() < STEPS_OF_TROUBLE && day.goes_on() {
         day.advance(true);
     }
@@ -124,17 +130,37 @@ fn cloud(seed: u64, time: &Arc<Time>) -> SimulatedCloud {
 }
 
 impl Day {
-    fn new(seed: u64, bug: Option<Bug>, make_store: MakeStore<'_>, aloud: bool) -> Self {
+    /// A day as the seed draws it.
+    fn drawn(seed: u64, bug: Option<Bug>, make_store: MakeStore<'_>, aloud: bool) -> Self {
         let mut rng = ChaCha12Rng::seed_from_u64(seed);
+        let fleets = fleets::draw(&mut rng);
+        let mut day = Self::quiet(seed, (rng, fleets), bug, make_store, aloud);
+        {
+            let mut state = day.world.state();
+            state.metrics.load = day.rng.random_range(0.5..4.0);
+            state.metrics.noise = 0.05;
+        }
+        let replicas = [1, 1, 2, 2, 3][day.rng.random_range(0..5)];
+        day.troubles =
+            Trouble::ALL.iter().copied().filter(|_| day.rng.random_range(0.0..1.0) < 0.3).collect();
+        day.processes.resize_with(replicas, || Seat::empty(day.world.now()));
+        day
+    }
+
+    /// A day of one process, on which nothing goes wrong by itself.
+    pub(crate) fn quiet(
+        seed: u64,
+        (rng, fleets): (ChaCha12Rng, BTreeMap<FleetName, Arc<FleetConfig>>),
+        bug: Option<Bug>,
+        make_store: MakeStore<'_>,
+        aloud: bool,
+    ) -> Self {
         let time = Arc::new(Time::default());
         let store = make_store(Arc::clone(&time));
         let world = Arc::new(World::new(seed, Arc::clone(&time), cloud(seed, &time), store, bug, aloud));
-        let fleets = fleets::draw(&mut rng);
         let now = world.now();
         {
             let mut state = world.state();
-            state.metrics.load = rng.random_range(0.5..4.0);
-            state.metrics.noise = 0.05;
             state.fleets.clone_from(&fleets);
             for (name, config) in &fleets {
                 state.book.fleet(name).bounds.push((now, config.size.min, config.size.max));
@@ -142,24 +168,21 @@ impl Day {
         }
         // Somebody else's, in the same account: never to be touched.
         drop(world.cloud.with_model(|model| model.add_instances(&ForeignInstance::default())));
-        let replicas = [1, 1, 2, 2, 3][rng.random_range(0..5)];
-        let troubles = Trouble::ALL.iter().copied().filter(|_| rng.random_range(0.0..1.0) < 0.3).collect();
-        let seat = || Seat { alive: None, restart_at: now, generation: 0 };
-        let processes = (0..replicas).map(|_| seat()).collect();
-        Self { world, rng, processes, fleets, reliefs: Vec::new(), troubles }
+        let processes = vec![Seat::empty(now)];
+        Self { world, rng, processes, fleets, reliefs: Vec::new(), troubles: Vec::new() }
     }
 
     fn steps(&self) -> u64 {
         self.world.state().steps
     }
 
-    fn goes_on(&self) -> bool {
+    pub(crate) fn goes_on(&self) -> bool {
         let state = self.world.state();
         state.violation.is_none() && state.steps < STEPS_MOST
     }
 
     /// One step of somebody, or time, or trouble.
-    fn advance(&mut self, with_trouble: bool) {
+    pub(crate) fn advance(&mut self, with_trouble: bool) {
         self.relieve(false);
         self.world.deliver_late();
         self.restart_the_dead();
@@ -233,6 +256,11 @@ impl Day {
     pub(crate) fn crash(&mut self) {
         let place = self.rng.random_range(0..self.processes.len());
         let span = Duration::from_secs_f64(self.rng.random_range(0.2..25.0));
+        self.kill(place, span);
+    }
+
+    /// This process dies, and another one takes its place after a while.
+    pub(crate) fn kill(&mut self, place: usize, span: Duration) {
         let seat = &mut self.processes[place];
         if let Some(process) = seat.alive.take() {
             self.world.note(process.name.as_str(), "is killed");
@@ -378,7 +406,7 @@ impl Day {
         self.fleets.iter().find_map(|(name, _)| self.unrest_of(name))
     }
 
-    fn unrest_of(&self, name: &FleetName) -> Option<String> {
+    pub(crate) fn unrest_of(&self, name: &FleetName) -> Option<String> {
         let span = Duration::from_mins(1);
         let stored = at_once(self.world.store.fleet_load(name, span, span))?.ok()?;
         let mut rows: Vec<_> = stored.hosts.iter().map(|host| host.id.clone()).collect();

@@ -43,35 +43,39 @@ struct Sending<'a> {
 }
 
 impl SeamCloud {
-    async fn read<T>(
-        &self,
-        name: &'static str,
-        work: impl Future<Output = Result<T, CloudError>>,
-    ) -> Result<T, CloudError> {
+    async fn read<T, F>(&self, name: &'static str, work: impl Fn() -> F) -> Result<T, CloudError>
+    where
+        F: Future<Output = Result<T, CloudError>>,
+    {
         turn().await;
-        let answer = work.await;
+        let answer = self.world.step(&self.replica, (name, false), work, |_| {}).await;
         self.note(name, answer.as_ref().err());
         answer
     }
 
-    async fn mutate<T>(
+    async fn mutate<T, F>(
         &self,
         sending: Sending<'_>,
-        late: Option<LateCall>,
-        work: impl Future<Output = Result<T, CloudError>>,
-    ) -> Result<T, CloudError> {
+        late: LateCall,
+        work: impl Fn() -> F,
+    ) -> Result<T, CloudError>
+    where
+        F: Future<Output = Result<T, CloudError>>,
+    {
         let op = sending.op;
         self.world.judge_sending(&self.replica, op, (sending.token, sending.group), &sending.instances);
         turn().await;
-        if let Some(call) = late.filter(|_| self.is_late()) {
-            self.give_up(op, call);
+        if self.is_late() {
+            self.give_up(op, late);
             turn().await;
             return Err(CloudError::new(FailureClass::Unknown, "Timeout", "given up; it may yet arrive"));
         }
-        let answer = work.await;
-        if answer.is_ok() && op == Operation::TerminateInstances {
-            self.world.state().book.terminated.extend(sending.instances.iter().cloned());
-        }
+        let done = |_: &T| {
+            if op == Operation::TerminateInstances {
+                self.world.state().book.terminated.extend(sending.instances.iter().cloned());
+            }
+        };
+        let answer = self.world.step(&self.replica, (op.as_str(), true), work, done).await;
         self.world.judge_journal();
         self.note(op.as_str(), answer.as_ref().err());
         turn().await;
@@ -164,34 +168,34 @@ impl SeamCloud {
 #[async_trait]
 impl CloudProvider for SeamCloud {
     async fn instances(&self, owner: &OwnerName) -> Result<Vec<CloudInstance>, CloudError> {
-        let mut listed = self.read("DescribeInstances", self.world.cloud.instances(owner)).await?;
+        let mut listed = self.read("DescribeInstances", || self.world.cloud.instances(owner)).await?;
         self.bend_listed(&mut listed, owner);
         Ok(listed)
     }
 
     async fn instances_of_launch(&self, launch: LaunchId) -> Result<Vec<CloudInstance>, CloudError> {
-        self.read("DescribeInstances by launch", self.world.cloud.instances_of_launch(launch)).await
+        self.read("DescribeInstances by launch", || self.world.cloud.instances_of_launch(launch)).await
     }
 
     async fn instances_named(&self, hosts: &[InstanceId]) -> Result<Vec<CloudInstance>, CloudError> {
-        self.read("DescribeInstances by id", self.world.cloud.instances_named(hosts)).await
+        self.read("DescribeInstances by id", || self.world.cloud.instances_named(hosts)).await
     }
 
     async fn template_version(&self, template: &TemplateRef, version: &str) -> Result<u64, CloudError> {
-        self.read("DescribeLaunchTemplateVersions", self.world.cloud.template_version(template, version))
+        self.read("DescribeLaunchTemplateVersions", || self.world.cloud.template_version(template, version))
             .await
     }
 
     async fn subnets(&self, subnets: &[SubnetId]) -> Result<Vec<SubnetInfo>, CloudError> {
-        self.read("DescribeSubnets", self.world.cloud.subnets(subnets)).await
+        self.read("DescribeSubnets", || self.world.cloud.subnets(subnets)).await
     }
 
     async fn target_group(&self, group: &TargetGroupArn) -> Result<TargetGroup, CloudError> {
-        self.read("DescribeTargetGroups", self.world.cloud.target_group(group)).await
+        self.read("DescribeTargetGroups", || self.world.cloud.target_group(group)).await
     }
 
     async fn target_health(&self, group: &TargetGroupArn) -> Result<Vec<TargetHealth>, CloudError> {
-        let mut health = self.read("DescribeTargetHealth", self.world.cloud.target_health(group)).await?;
+        let mut health = self.read("DescribeTargetHealth", || self.world.cloud.target_health(group)).await?;
         if self.world.has(Bug::TerminateBeforeDrained) {
             for target in health.iter_mut().filter(|target| target.state == TargetState::Draining) {
                 target.state = TargetState::Unused;
@@ -207,13 +211,15 @@ impl CloudProvider for SeamCloud {
             group: None,
             instances: BTreeSet::new(),
         };
-        self.mutate(sending, None, self.world.cloud.run_instances(request)).await
+        let late = LateCall::Run(Box::new(request.clone()));
+        self.mutate(sending, late, || self.world.cloud.run_instances(request)).await
     }
 
     async fn register(&self, group: &TargetGroupArn, hosts: &[InstanceId]) -> Result<Receipt, CloudError> {
         let instances = hosts.iter().cloned().collect();
         let sending = Sending { op: Operation::RegisterTargets, token: None, group: Some(group), instances };
-        self.mutate(sending, None, self.world.cloud.register(group, hosts)).await
+        let late = LateCall::Register(group.clone(), hosts.to_vec());
+        self.mutate(sending, late, || self.world.cloud.register(group, hosts)).await
     }
 
     async fn deregister(&self, group: &TargetGroupArn, targets: &[TargetId]) -> Result<Receipt, CloudError> {
@@ -224,7 +230,7 @@ impl CloudProvider for SeamCloud {
             return Ok(Receipt::default());
         }
         let late = LateCall::Deregister(group.clone(), targets.to_vec());
-        let answer = self.mutate(sending, Some(late), self.world.cloud.deregister(group, targets)).await;
+        let answer = self.mutate(sending, late, || self.world.cloud.deregister(group, targets)).await;
         match answer {
             Err(error)
                 if error.class == FailureClass::Unknown && self.world.has(Bug::LostReplyTakenForDone) =>
@@ -239,10 +245,10 @@ impl CloudProvider for SeamCloud {
         let instances = hosts.iter().cloned().collect();
         let sending = Sending { op: Operation::TerminateInstances, token: None, group: None, instances };
         let late = LateCall::Terminate(hosts.to_vec());
-        self.mutate(sending, Some(late), self.world.cloud.terminate(hosts)).await
+        self.mutate(sending, late, || self.world.cloud.terminate(hosts)).await
     }
 
     async fn may_launch(&self, request: &RunRequest) -> Result<(), CloudError> {
-        self.read("RunInstances (dry run)", self.world.cloud.may_launch(request)).await
+        self.read("RunInstances (dry run)", || self.world.cloud.may_launch(request)).await
     }
 }

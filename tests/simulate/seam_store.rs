@@ -49,39 +49,51 @@ impl SeamStore {
     }
 
     /// One call: a turn first, in which this process may die, be frozen, or be overtaken.
-    async fn ask<T>(
+    async fn ask<T, F>(&self, name: &'static str, work: impl Fn() -> F) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        self.call((name, false), work, |_| {}).await
+    }
+
+    async fn call<T, F>(
         &self,
-        name: &'static str,
-        work: impl Future<Output = Result<T, StoreError>>,
-    ) -> Result<T, StoreError> {
+        (name, writes): (&'static str, bool),
+        work: impl Fn() -> F,
+        witness: impl FnOnce(&T),
+    ) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
         turn().await;
         if !self.world.database_is_up() {
             self.world.note(self.replica.as_str(), &format!("{name}: no answer"));
             return Err(silence());
         }
-        let result = work.await;
+        let result = self.world.step(&self.replica, (name, writes), work, witness).await;
         let said = match &result {
             Ok(_) => "ok".to_owned(),
             Err(error) => error.to_string(),
         };
         self.world.note(self.replica.as_str(), &format!("{name}: {said}"));
-        if let Err(StoreError::Refused(why)) = &result {
-            self.world
-                .fail("I6", format!("{name}: the store had to refuse what must never be written: {why}"));
-        }
         result
     }
 
     /// A write, whose reply may get lost once it is done.
-    async fn write<T>(
+    async fn write<T, F>(
         &self,
         name: &'static str,
-        work: impl Future<Output = Result<T, StoreError>>,
+        work: impl Fn() -> F,
         witness: impl FnOnce(&World, &T),
-    ) -> Result<T, StoreError> {
-        let done = self.ask(name, work).await?;
-        self.world.state().tally.count("write", name);
-        witness(&self.world, &done);
+    ) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        let seen = |done: &T| {
+            self.world.state().tally.count("write", name);
+            witness(&self.world, done);
+        };
+        let done = self.call((name, true), work, seen).await?;
         let lost = self.world.state().database.reply_lost;
         if lost > 0.0 && self.world.unit() < lost {
             self.world.note(self.replica.as_str(), &format!("{name}: its reply is lost"));
@@ -148,11 +160,11 @@ impl SeamStore {
 #[async_trait]
 impl Store for SeamStore {
     async fn now(&self) -> Result<Timestamp, StoreError> {
-        self.ask("now", self.world.store.now()).await
+        self.ask("now", || self.world.store.now()).await
     }
 
     async fn schema_check(&self) -> Result<(), StoreError> {
-        self.ask("schema_check", self.world.store.schema_check()).await
+        self.ask("schema_check", || self.world.store.schema_check()).await
     }
 
     async fn lease_take(
@@ -168,25 +180,29 @@ impl Store for SeamStore {
             return Ok(held);
         }
         let answer = self
-            .write("lease_take", self.world.store.lease_take(fleet, replica, span), |world, answer| {
-                world.saw_lease(fleet, answer);
-            })
+            .write(
+                "lease_take",
+                || self.world.store.lease_take(fleet, replica, span),
+                |world, answer| {
+                    world.saw_lease(fleet, answer);
+                },
+            )
             .await?;
         self.private().held = Some(answer.clone());
         Ok(answer)
     }
 
     async fn lease_release(&self, fence: &Fence) -> Result<(), StoreError> {
-        let work = self.world.store.lease_release(fence);
+        let work = || self.world.store.lease_release(fence);
         self.write("lease_release", work, |world, ()| world.saw_release(fence)).await
     }
 
     async fn muster(&self, replica: &ReplicaId, span: Duration) -> Result<Muster, StoreError> {
-        self.ask("muster", self.world.store.muster(replica, span)).await
+        self.ask("muster", || self.world.store.muster(replica, span)).await
     }
 
     async fn muster_leave(&self, replica: &ReplicaId) -> Result<(), StoreError> {
-        self.ask("muster_leave", self.world.store.muster_leave(replica)).await
+        self.ask("muster_leave", || self.world.store.muster_leave(replica)).await
     }
 
     async fn fleet_load(
@@ -196,7 +212,7 @@ impl Store for SeamStore {
         budget_span: Duration,
     ) -> Result<StoredFleet, StoreError> {
         let mut stored =
-            self.ask("fleet_load", self.world.store.fleet_load(fleet, horizon, budget_span)).await?;
+            self.ask("fleet_load", || self.world.store.fleet_load(fleet, horizon, budget_span)).await?;
         let differs = self.world.state().book.differs(fleet, &stored);
         if let Some(what) = differs {
             self.world.fail("I6", format!("the rows are not what was written: {what}"));
@@ -211,7 +227,7 @@ impl Store for SeamStore {
             sent.max += 100;
         }
         let real = self.fence(fence);
-        let work = self.world.store.decision_commit(&real, &sent);
+        let work = || self.world.store.decision_commit(&real, &sent);
         let at =
             self.write("decision_commit", work, |world, at| world.saw_decision(fence, commit, *at)).await?;
         self.private().changed_size |= commit.plan.size_before != commit.plan.size_wanted;
@@ -220,7 +236,7 @@ impl Store for SeamStore {
 
     async fn attempt_open(&self, fence: &Fence, attempt: &Attempt) -> Result<(), StoreError> {
         let real = self.fence(fence);
-        let work = self.world.store.attempt_open(&real, attempt);
+        let work = || self.world.store.attempt_open(&real, attempt);
         self.write("attempt_open", work, |world, ()| world.saw_attempt(fence, attempt)).await
     }
 
@@ -236,13 +252,13 @@ impl Store for SeamStore {
         }
         let wait = if self.world.has(Bug::IntentForgotten) { Duration::from_hours(1_000) } else { wait };
         let real = self.fence(fence);
-        let work = self.world.store.attempt_defer(&real, attempt, failure, wait);
+        let work = || self.world.store.attempt_defer(&real, attempt, failure, wait);
         self.write("attempt_defer", work, |world, ()| world.saw_deferral(fence, attempt, failure)).await
     }
 
     async fn attempt_resolve(&self, fence: &Fence, resolution: &Resolution) -> Result<(), StoreError> {
         let real = self.fence(fence);
-        let work = self.world.store.attempt_resolve(&real, resolution);
+        let work = || self.world.store.attempt_resolve(&real, resolution);
         self.write("attempt_resolve", work, |world, ()| world.saw_resolution(fence, resolution)).await
     }
 
@@ -253,7 +269,7 @@ impl Store for SeamStore {
         reason: AbandonReason,
     ) -> Result<(), StoreError> {
         let real = self.fence(fence);
-        let work = self.world.store.launch_abandon(&real, launch, reason);
+        let work = || self.world.store.launch_abandon(&real, launch, reason);
         self.write("launch_abandon", work, |world, ()| world.saw_abandonment(fence, launch, reason)).await
     }
 
@@ -263,32 +279,31 @@ impl Store for SeamStore {
             return Ok(());
         }
         let real = self.fence(fence);
-        let work = self.world.store.call_begin(&real, call);
+        let work = || self.world.store.call_begin(&real, call);
         self.write("call_begin", work, |world, ()| world.saw_call(fence, call)).await
     }
 
     async fn call_end(&self, call: CallId, answer: &CallAnswer) -> Result<(), StoreError> {
-        let work = self.world.store.call_end(call, answer);
-        self.write("call_end", work, |world, ()| world.saw_answer(call, answer)).await
+        let work = || self.world.store.call_end(call, answer);
+        self.write("call_end", work, |world, ()| world.saw_answer(call)).await
     }
 
     async fn calls_settle_abandoned(&self, fence: &Fence) -> Result<u64, StoreError> {
         let real = self.fence(fence);
-        let work = self.world.store.calls_settle_abandoned(&real);
+        let work = || self.world.store.calls_settle_abandoned(&real);
         self.write("calls_settle_abandoned", work, |world, count| world.saw_settled(fence, *count)).await
     }
 
     async fn host_advance(&self, fence: &Fence, change: &HostChange) -> Result<(), StoreError> {
         let real = self.fence(fence);
-        let work = self.world.store.host_advance(&real, change);
+        let work = || self.world.store.host_advance(&real, change);
         self.write("host_advance", work, |world, ()| world.saw_host(fence, change)).await
     }
 
     async fn orphan_sighted(&self, fence: &Fence, orphan: &Orphan) -> Result<OrphanSightings, StoreError> {
         let real = self.fence(fence);
-        let work = self.world.store.orphan_sighted(&real, orphan);
-        let seen =
-            self.write("orphan_sighted", work, |world, seen| world.saw_orphan(fence, orphan, *seen)).await?;
+        let work = || self.world.store.orphan_sighted(&real, orphan);
+        let seen = self.write("orphan_sighted", work, |world, _| world.saw_orphan(fence, orphan)).await?;
         if self.world.has(Bug::OrphansAdoptedAtFirstSight) {
             return Ok(OrphanSightings {
                 first: before(seen.last, Duration::from_hours(1)),
@@ -301,35 +316,35 @@ impl Store for SeamStore {
 
     async fn host_adopt(&self, fence: &Fence, host: &Host) -> Result<(), StoreError> {
         let real = self.fence(fence);
-        let work = self.world.store.host_adopt(&real, host);
+        let work = || self.world.store.host_adopt(&real, host);
         self.write("host_adopt", work, |world, ()| world.saw_adoption(fence, host)).await
     }
 
     async fn operator_act(&self, action: &OperatorAction) -> Result<(), StoreError> {
-        self.ask("operator_act", self.world.store.operator_act(action)).await
+        self.ask("operator_act", || self.world.store.operator_act(action)).await
     }
 
     async fn config_record(&self, change: &ConfigChange) -> Result<(), StoreError> {
-        self.ask("config_record", self.world.store.config_record(change)).await
+        self.ask("config_record", || self.world.store.config_record(change)).await
     }
 
     async fn groups_joined(&self, fleet: &FleetName) -> Result<Vec<TargetGroupArn>, StoreError> {
-        self.ask("groups_joined", self.world.store.groups_joined(fleet)).await
+        self.ask("groups_joined", || self.world.store.groups_joined(fleet)).await
     }
 
     async fn fleets(&self) -> Result<Vec<FleetName>, StoreError> {
-        self.ask("fleets", self.world.store.fleets()).await
+        self.ask("fleets", || self.world.store.fleets()).await
     }
 
     async fn decisions(&self, filter: &DecisionFilter) -> Result<Vec<DecisionRow>, StoreError> {
-        self.ask("decisions", self.world.store.decisions(filter)).await
+        self.ask("decisions", || self.world.store.decisions(filter)).await
     }
 
     async fn hosts_recent(&self, fleet: &FleetName) -> Result<Vec<Host>, StoreError> {
-        self.ask("hosts_recent", self.world.store.hosts_recent(fleet)).await
+        self.ask("hosts_recent", || self.world.store.hosts_recent(fleet)).await
     }
 
     async fn host_find(&self, id: &InstanceId) -> Result<Option<Host>, StoreError> {
-        self.ask("host_find", self.world.store.host_find(id)).await
+        self.ask("host_find", || self.world.store.host_find(id)).await
     }
 }

@@ -12,6 +12,7 @@ use fleet_scaler::store::memory::MemoryStore;
 use crate::bugs::Bug;
 use crate::chaos::Trouble;
 use crate::clock::{HostClock, Time};
+use crate::matrix::{self, Cell};
 use crate::run::{Outcome, run};
 use crate::tally::Tally;
 
@@ -36,6 +37,10 @@ pub(crate) enum Asked {
     Many(u64, Option<Bug>),
     /// Which bugs there are.
     Bugs,
+    /// The crash matrix.
+    Matrix,
+    /// One cell of it, aloud.
+    Cell(Cell),
     /// Nothing: some other test was asked for by name.
     Nothing,
 }
@@ -63,6 +68,11 @@ pub(crate) fn asked(arguments: &[String]) -> Result<Asked, String> {
             )
         }
     };
+    match value("--cell").as_deref() {
+        None => {}
+        Some("all") => return Ok(Asked::Matrix),
+        Some(text) => return text.parse().map(Asked::Cell),
+    }
     match (number("--seed")?, number("--seeds")?) {
         (Some(seed), _) => Ok(Asked::One(seed, bug)),
         (None, Some(seeds)) => Ok(Asked::Many(seeds, bug)),
@@ -84,6 +94,8 @@ pub(crate) fn answer(asked: &Asked) -> ExitCode {
             }
             true
         }
+        Asked::Matrix => matrix().is_empty(),
+        Asked::Cell(cell) => matrix::one(*cell, &memory),
         Asked::Nothing => true,
     };
     if held { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -132,42 +144,44 @@ impl Sum {
     }
 }
 
-/// Lives through the seeds from 0, on every core. Stops early once `enough` says so.
-fn live_through(seeds: u64, bug: Option<Bug>, first_is_enough: bool) -> Sum {
+/// Works through the numbers below `count` on every core, and says now and then how far it is. Ends early once the work
+/// gives `false`.
+pub(crate) fn on_every_core(count: u64, what: &str, work: impl Fn(u64) -> bool + Sync) {
     let (next, stop) = (AtomicU64::new(0), AtomicBool::new(false));
-    let sum = Mutex::new(Sum::default());
     let started = Instant::now();
     let said = Mutex::new(started);
-    let work = || {
+    let turn = || {
         while !stop.load(Ordering::Relaxed) {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= seeds {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= count {
                 return;
             }
-            let outcome = run(seed, bug, &memory, false);
-            if outcome.violation.is_some() && first_is_enough {
+            if !work(number) {
                 stop.store(true, Ordering::Relaxed);
             }
-            let mut sum = sum.lock().unwrap_or_else(PoisonError::into_inner);
-            sum.add(outcome);
             let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
             if said.elapsed() >= PROGRESS {
                 *said = Instant::now();
-                println!(
-                    "… {} of {seeds} seeds, {} steps, {} violations, {} s",
-                    sum.seeds,
-                    sum.steps,
-                    sum.violations,
-                    started.elapsed().as_secs()
-                );
+                println!("… {number} of {count} {what}, {} s", started.elapsed().as_secs());
             }
         }
     };
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         for _ in 0..cores {
-            scope.spawn(work);
+            scope.spawn(turn);
         }
+    });
+}
+
+/// Lives through the seeds from 0. With a planted bug, until it is found.
+fn live_through(seeds: u64, bug: Option<Bug>) -> Sum {
+    let sum = Mutex::new(Sum::default());
+    on_every_core(seeds, "seeds", |seed| {
+        let outcome = run(seed, bug, &memory, false);
+        let goes_on = bug.is_none() || outcome.violation.is_none();
+        sum.lock().unwrap_or_else(PoisonError::into_inner).add(outcome);
+        goes_on
     });
     sum.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
@@ -183,7 +197,7 @@ fn show(outcome: &Outcome) {
 }
 
 fn many(seeds: u64, bug: Option<Bug>) -> bool {
-    let sum = live_through(seeds, bug, bug.is_some());
+    let sum = live_through(seeds, bug);
     sum.violated.iter().for_each(show);
     if let (Some(bug), Some(found)) = (bug, sum.violated.first()) {
         let invariant = found.violation.as_ref().map_or("-", |violation| violation.invariant);
@@ -251,11 +265,20 @@ fn never_reached(tally: &Tally) -> Vec<String> {
     missing.map(|(kind, name)| format!("{kind} {name:?}")).collect()
 }
 
-/// Many seeds, the same seed twice, every planted bug.
+fn matrix() -> Vec<String> {
+    println!("\ncrash matrix:");
+    let failed = matrix::run(&memory);
+    for why in &failed {
+        println!("  {why}");
+    }
+    failed
+}
+
+/// Many seeds, the same seed twice, every planted bug, the crash matrix.
 fn tests(seeds: u64) -> bool {
     let mut failed = Vec::new();
     println!("simulator: {seeds} seeds");
-    let sum = live_through(seeds, None, false);
+    let sum = live_through(seeds, None);
     sum.violated.iter().for_each(show);
     figures(&sum);
     if sum.violations > 0 {
@@ -273,7 +296,7 @@ fn tests(seeds: u64) -> bool {
     }
     println!("\nplanted bugs:");
     for bug in Bug::ALL {
-        let found = live_through(SEEDS_OF_A_BUG, Some(*bug), true);
+        let found = live_through(SEEDS_OF_A_BUG, Some(*bug));
         match found.violated.first() {
             Some(by) => {
                 let invariant = by.violation.as_ref().map_or("-", |violation| violation.invariant);
@@ -282,8 +305,9 @@ fn tests(seeds: u64) -> bool {
             None => failed.push(format!("the bug {} is not found by {SEEDS_OF_A_BUG} seeds", bug.name())),
         }
     }
+    failed.extend(matrix());
     println!("{} seeds, {} steps, {} violations", sum.seeds, sum.steps, sum.violations);
-    let checks = 3 + Bug::ALL.len();
+    let checks = 4 + Bug::ALL.len();
     for why in &failed {
         println!("FAILED: {why}");
     }

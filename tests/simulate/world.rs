@@ -1,6 +1,6 @@
 //! What every part of one simulated day has in common: the time, the cloud, the store, and the state of the simulation.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -10,14 +10,17 @@ use rand_chacha::ChaCha12Rng;
 
 use fleet_scaler::config::fleet::FleetConfig;
 use fleet_scaler::domain::ids::{FleetName, InstanceId, ReplicaId, TargetGroupArn};
+use fleet_scaler::domain::launch::RunRequest;
 use fleet_scaler::domain::time::Timestamp;
 use fleet_scaler::provider::simulated::SimulatedCloud;
+use fleet_scaler::provider::simulated::model::faults::Fault;
 use fleet_scaler::provider::{CloudProvider as _, TargetId};
 use fleet_scaler::store::Store;
 
 use crate::book::Book;
 use crate::bugs::Bug;
 use crate::clock::Time;
+use crate::mishap::Script;
 use crate::tally::Tally;
 use crate::trace::Trace;
 
@@ -61,6 +64,8 @@ pub(crate) struct State {
     pub(crate) journal_next: u64,
     /// Instances whose tags somebody changed by hand, and when.
     pub(crate) retagged: BTreeMap<InstanceId, Timestamp>,
+    /// For a story of the crash matrix: its steps, and what goes wrong at one of them.
+    pub(crate) script: Option<Script>,
 }
 
 /// How the database is.
@@ -84,6 +89,8 @@ pub(crate) struct Network {
 /// A call that its caller has given up.
 #[derive(Clone, Debug)]
 pub(crate) enum LateCall {
+    Run(Box<RunRequest>),
+    Register(TargetGroupArn, Vec<InstanceId>),
     Deregister(TargetGroupArn, Vec<TargetId>),
     Terminate(Vec<InstanceId>),
 }
@@ -124,6 +131,7 @@ impl World {
             harvests: BTreeMap::new(),
             journal_next: 0,
             retagged: BTreeMap::new(),
+            script: None,
         };
         Self { time, cloud, store, bug, state: Mutex::new(state) }
     }
@@ -164,6 +172,16 @@ impl World {
         self.state().rng.random_range(0.0..1.0)
     }
 
+    /// Somebody changes a tag by hand.
+    pub(crate) fn change_tag(&self, instance: &InstanceId, key: &str, value: &str) {
+        let set = [(key.to_owned(), value.to_owned())].into();
+        let fault = Fault::ChangeTags { instance: instance.clone(), set, remove: BTreeSet::new() };
+        if self.cloud.set_fault(fault).is_ok() {
+            let now = self.now();
+            self.state().retagged.insert(instance.clone(), now);
+        }
+    }
+
     /// Lets calls arrive that are due.
     pub(crate) fn deliver_late(&self) {
         let now = self.now();
@@ -177,20 +195,20 @@ impl World {
         for call in due {
             self.note("network", &format!("delivers late: {call:?}"));
             // What comes of it nobody hears.
-            let done = match &call {
-                LateCall::Deregister(group, targets) => {
-                    self.cloud.deregister(group, targets).map(|answer| answer.is_ok()).now_or_never()
-                }
-                LateCall::Terminate(hosts) => {
-                    self.cloud.terminate(hosts).map(|answer| answer.is_ok()).now_or_never()
-                }
-            };
-            if done == Some(true)
-                && let LateCall::Terminate(hosts) = call
-            {
+            let done = self.arrive(&call).now_or_never();
+            if let (Some(true), LateCall::Terminate(hosts)) = (done, call) {
                 self.state().book.terminated.extend(hosts);
             }
             self.judge_journal();
+        }
+    }
+
+    async fn arrive(&self, call: &LateCall) -> bool {
+        match call {
+            LateCall::Run(request) => self.cloud.run_instances(request).await.is_ok(),
+            LateCall::Register(group, hosts) => self.cloud.register(group, hosts).await.is_ok(),
+            LateCall::Deregister(group, targets) => self.cloud.deregister(group, targets).await.is_ok(),
+            LateCall::Terminate(hosts) => self.cloud.terminate(hosts).await.is_ok(),
         }
     }
 }

@@ -2,7 +2,6 @@
 //!
 //! The crash matrix enumerates every step inside a process. Here the deaths are those of the operating system: at each
 //! mutating call of the cloud, before its work and after it with the answer on its way.
-#![cfg(feature = "aws")]
 
 use std::sync::Arc;
 use std::time::Duration;

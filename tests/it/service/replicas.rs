@@ -1,6 +1,5 @@
 //! Two and three replicas over one database: how they share the fleets, and what becomes of the fleets of one that dies,
 //! sleeps through its lease, or loses its database in mid-sentence.
-#![cfg(feature = "aws")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
