@@ -4,6 +4,7 @@
 #   SEED=7          one simulated day, told line by line
 #   SEEDS=10000     the days from seed 0 (the default)
 #   BUG=name        with a planted bug, until it is found; BUG=list names them
+#   POSTGRES=200    the days from seed 0 over a real Postgres, held against the same days over memory
 #   CELL=drain/37/dies-after   one cell of the crash matrix, told line by line; CELL=all tells every one
 set -euo pipefail
 
@@ -17,6 +18,8 @@ if [[ -n ${BUG:-} ]]; then
 fi
 if [[ -n ${CELL:-} ]]; then
   arguments+=(--cell "$CELL")
+elif [[ -n ${POSTGRES:-} ]]; then
+  arguments+=(--postgres "$POSTGRES")
 elif [[ -n ${SEED:-} ]]; then
   arguments+=(--seed "$SEED")
 elif [[ -n ${SEEDS:-} || -z ${BUG:-} ]]; then

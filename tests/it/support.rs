@@ -15,6 +15,21 @@ use sqlx::postgres::PgPoolOptions;
 use sqlx::{Connection as _, PgConnection, PgPool};
 use tokio::sync::OnceCell;
 
+/// Puts a clock of the test's own before Postgres's: it stands, or is so far ahead.
+pub(crate) const TEST_CLOCK: &str = "
+    CREATE SCHEMA test_clock;
+    CREATE TABLE test_clock.reading (standing timestamptz, added interval NOT NULL);
+    INSERT INTO test_clock.reading VALUES (NULL, '0');
+    CREATE FUNCTION test_clock.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE AS
+        'SELECT coalesce(standing, pg_catalog.clock_timestamp() + added) FROM test_clock.reading';
+    GRANT USAGE ON SCHEMA test_clock TO PUBLIC;
+    GRANT SELECT ON test_clock.reading TO PUBLIC;
+    ALTER TABLE scaler.cloud_call ALTER at SET DEFAULT test_clock.clock_timestamp();
+    ALTER TABLE scaler.cloud_call_outcome ALTER at SET DEFAULT test_clock.clock_timestamp();
+    DO $$ BEGIN
+        EXECUTE format('ALTER DATABASE %I SET search_path = test_clock, pg_catalog', current_database());
+    END $$";
+
 static SHARED: OnceCell<TestCluster> = OnceCell::const_new();
 static COUNTER: AtomicU32 = AtomicU32::new(0);
 

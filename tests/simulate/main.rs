@@ -27,6 +27,7 @@ mod fleets;
 mod journal;
 mod matrix;
 mod mishap;
+mod on_postgres;
 mod process;
 mod run;
 mod seam_cloud;
@@ -37,6 +38,9 @@ mod suite;
 mod tally;
 mod trace;
 mod world;
+
+#[path = "../it/support.rs"]
+mod support;
 
 use std::process::ExitCode;
 

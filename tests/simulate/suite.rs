@@ -1,6 +1,6 @@
 //! What can be asked of the simulator, and how it answers.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,6 +13,7 @@ use crate::bugs::Bug;
 use crate::chaos::Trouble;
 use crate::clock::{HostClock, Time};
 use crate::matrix::{self, Cell};
+use crate::on_postgres::Postgres;
 use crate::run::{Outcome, run};
 use crate::tally::Tally;
 
@@ -20,6 +21,8 @@ use crate::tally::Tally;
 const SEEDS_OF_TESTS: u64 = 10_000;
 /// A planted bug must be found within so many.
 const SEEDS_OF_A_BUG: u64 = 2_000;
+/// Seeds that are lived through over a real Postgres, too.
+const SEEDS_OVER_POSTGRES: u64 = 200;
 /// Seeds that are lived through twice.
 const SEEDS_TWICE: u64 = 25;
 /// Violations that are shown.
@@ -41,6 +44,8 @@ pub(crate) enum Asked {
     Matrix,
     /// One cell of it, aloud.
     Cell(Cell),
+    /// The seeds from 0 over a real Postgres.
+    Postgres(u64),
     /// Nothing: some other test was asked for by name.
     Nothing,
 }
@@ -68,6 +73,9 @@ pub(crate) fn asked(arguments: &[String]) -> Result<Asked, String> {
             )
         }
     };
+    if let Some(seeds) = number("--postgres")? {
+        return Ok(Asked::Postgres(seeds));
+    }
     match value("--cell").as_deref() {
         None => {}
         Some("all") => return Ok(Asked::Matrix),
@@ -94,6 +102,7 @@ pub(crate) fn answer(asked: &Asked) -> ExitCode {
             }
             true
         }
+        Asked::Postgres(seeds) => postgres(*seeds).is_empty(),
         Asked::Matrix => matrix().is_empty(),
         Asked::Cell(cell) => matrix::one(*cell, &memory),
         Asked::Nothing => true,
@@ -265,6 +274,37 @@ fn never_reached(tally: &Tally) -> Vec<String> {
     missing.map(|(kind, name)| format!("{kind} {name:?}")).collect()
 }
 
+/// Lives the first seeds through over memory and over a real Postgres. Gives what went wrong, or differently.
+fn postgres(seeds: u64) -> Vec<String> {
+    println!("\n{seeds} seeds over Postgres:");
+    let (database, steps) = (Postgres::start(), AtomicU64::new(0));
+    let wrong = Mutex::new(BTreeMap::new());
+    on_every_core(seeds, "seeds over Postgres", |seed| {
+        let real = run(seed, None, &|time| database.store(time), false);
+        steps.fetch_add(real.steps, Ordering::Relaxed);
+        let why = match &real.violation {
+            Some(violation) => Some(format!("violates {}: {}", violation.invariant, violation.what)),
+            None if real.hash != run(seed, None, &memory, false).hash => {
+                Some("is another day than over memory".to_owned())
+            }
+            None => None,
+        };
+        if let Some(why) = why {
+            let why = format!("seed {seed} over Postgres {why}");
+            wrong.lock().unwrap_or_else(PoisonError::into_inner).insert(seed, why);
+        }
+        true
+    });
+    let wrong: Vec<String> =
+        wrong.into_inner().unwrap_or_else(PoisonError::into_inner).into_values().collect();
+    let steps = steps.into_inner();
+    println!("{seeds} seeds over Postgres, {steps} steps, {} violations or differences", wrong.len());
+    for why in wrong.iter().take(SHOWN) {
+        println!("  {why}");
+    }
+    wrong
+}
+
 fn matrix() -> Vec<String> {
     println!("\ncrash matrix:");
     let failed = matrix::run(&memory);
@@ -306,8 +346,9 @@ fn tests(seeds: u64) -> bool {
         }
     }
     failed.extend(matrix());
+    failed.extend(postgres(SEEDS_OVER_POSTGRES));
     println!("{} seeds, {} steps, {} violations", sum.seeds, sum.steps, sum.violations);
-    let checks = 4 + Bug::ALL.len();
+    let checks = 5 + Bug::ALL.len();
     for why in &failed {
         println!("FAILED: {why}");
     }

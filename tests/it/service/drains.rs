@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fleet_scaler::domain::ids::OperatorActionId;
-use fleet_scaler::domain::ids::TargetGroupArn;
+use fleet_scaler::domain::ids::{FleetName, OperatorActionId, TargetGroupArn};
 use fleet_scaler::entropy::{ChaChaEntropy, Entropy as _};
 use fleet_scaler::provider::simulated::model::api::Op;
 use fleet_scaler::provider::simulated::model::faults::{Death, Fault};
@@ -16,9 +15,13 @@ use fleet_scaler::store::{Direction, OperatorAction, OperatorActionKind};
 use crate::service::world::{FLEET, World, fleet, quick_cloud, turn_until};
 
 pub(crate) async fn operator(world: &World, kind: OperatorActionKind) {
+    act(world, &world.fleet.name, kind).await;
+}
+
+pub(crate) async fn act(world: &World, fleet: &FleetName, kind: OperatorActionKind) {
     let action = OperatorAction {
         id: OperatorActionId(ChaChaEntropy::from_os().uuid()),
-        fleet: world.fleet.name.clone(),
+        fleet: fleet.clone(),
         actor: "test".to_owned(),
         reason: "a test".to_owned(),
         kind,

@@ -1,13 +1,15 @@
 //! What must hold while something that the service relies on is gone: its metrics, its database, its own process.
 
 use std::net::TcpListener;
+use std::sync::Arc;
 use std::time::Duration;
 
+use fleet_scaler::domain::ids::Zone;
 use fleet_scaler::provider::simulated::model::faults::{Fault, PageFault};
 use fleet_scaler::provider::simulated::options::load::LoadOptions;
 use fleet_scaler::store::OperatorActionKind;
 
-use crate::service::drains::operator;
+use crate::service::drains::{act, operator};
 use crate::service::world::{FLEET, World, fleet, quick_cloud, turn_until};
 use crate::support::TestCluster;
 
@@ -65,6 +67,48 @@ async fn a_fleet_that_cannot_be_heard_never_shrinks() {
     ];
     let stories =
         (1..).zip(pages).map(|(seed, (page, share))| tokio::spawn(bad_pages(100 + seed, page, share)));
+    for story in futures::future::join_all(stories).await {
+        story.unwrap();
+    }
+}
+
+/// One process and two fleets in zones of their own: while the hosts of one hang, flood, redirect or talk nonsense, the
+/// other grows and shrinks as if nothing was.
+async fn one_deaf_one_well(seed: u64, page: PageFault) {
+    let port = free_port();
+    let options = quick_cloud().with_seed(seed).with_host_port(Some(port));
+    let file = shrinking(port);
+    let (every, one) = (r#"["subnet-a", "subnet-b", "subnet-c"]"#, r#"["subnet-a"]"#);
+    let deaf = fleet(&file.replace(every, one));
+    let well = file.replace("name = \"web\"", "name = \"api\"").replace(every, r#"["subnet-b", "subnet-c"]"#);
+    let well = Arc::new(fleet(&well));
+    let world = World::new(deaf, options).await.with_real_signals();
+    world.fault(Fault::Page { page, instance: None, zone: Some(Zone::new("eu-west-1a")), share: None });
+    let [mut deaf_loop, mut well_loop] = World::runners_of(world.parts("a"), [&world.fleet, &well]);
+    for name in [&world.fleet.name, &well.name] {
+        act(&world, name, OperatorActionKind::SetSize(3)).await;
+    }
+    let all_there = || async { world.hosts_in("healthy").await == 3 };
+    turn_until(&mut deaf_loop, "three hosts healthy", all_there).await;
+    let turning = tokio::spawn(async move {
+        loop {
+            drop(deaf_loop.tick().await);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    });
+    for (what, size) in [("the fleet that is heard grows", 3), ("and shrinks", 2)] {
+        turn_until(&mut well_loop, what, || async { world.healthy_of(&well.name).await.len() == size }).await;
+    }
+    turning.abort();
+    assert_eq!(world.hosts_in("healthy").await, 3, "{page:?}: the fleet that cannot be heard shrank");
+    world.check_promises().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_other_fleets_go_on_while_one_cannot_be_heard() {
+    let pages =
+        [PageFault::Hang, PageFault::Huge { bytes: 1 << 30 }, PageFault::Redirect, PageFault::Malformed];
+    let stories = (1..).zip(pages).map(|(seed, page)| tokio::spawn(one_deaf_one_well(200 + seed, page)));
     for story in futures::future::join_all(stories).await {
         story.unwrap();
     }

@@ -156,9 +156,19 @@ impl World {
     }
 
     pub(crate) fn runner_of(&self, parts: Parts) -> FleetRunner {
+        let [runner] = Self::runners_of(parts, [&self.fleet]);
+        runner
+    }
+
+    /// The loops of several fleets in one process: they share what one process has once.
+    pub(crate) fn runners_of<const N: usize>(
+        parts: Parts,
+        fleets: [&Arc<FleetConfig>; N],
+    ) -> [FleetRunner; N] {
         let owner = OwnerName::new(OWNER);
         let lookout = Lookout::new(Arc::clone(&parts.cloud), Arc::clone(&parts.clock), owner);
-        FleetRunner::new(parts, Arc::new(lookout), LEASE, Arc::clone(&self.fleet))
+        let lookout = Arc::new(lookout);
+        fleets.map(|fleet| FleetRunner::new(parts.clone(), Arc::clone(&lookout), LEASE, Arc::clone(fleet)))
     }
 
     /// Where EC2 and ELBv2 are spoken.
@@ -207,6 +217,12 @@ impl World {
     pub(crate) async fn hosts_in(&self, state: &str) -> usize {
         let hosts = self.store.hosts_recent(&self.fleet.name).await.unwrap();
         hosts.iter().filter(|host| host.state.name() == state).count()
+    }
+
+    /// The hosts of any fleet that serve.
+    pub(crate) async fn healthy_of(&self, fleet: &FleetName) -> Vec<InstanceId> {
+        let hosts = self.store.hosts_recent(fleet).await.unwrap();
+        hosts.into_iter().filter(|host| host.state.name() == "healthy").map(|host| host.id).collect()
     }
 
     /// What must hold whatever happened, as the cloud and the rows tell it.

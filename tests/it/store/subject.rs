@@ -19,24 +19,10 @@ use fleet_scaler::store::Store;
 use fleet_scaler::store::memory::MemoryStore;
 use fleet_scaler::store::postgres::PostgresStore;
 
-use crate::support::{TestDatabase, sql};
+use crate::support::{TEST_CLOCK, TestDatabase, sql};
 
 /// What is between two readings of a clock that nobody moves.
 const TICK: TimeDelta = TimeDelta::microseconds(7);
-
-const TEST_CLOCK: &str = "
-    CREATE SCHEMA test_clock;
-    CREATE TABLE test_clock.reading (standing timestamptz, added interval NOT NULL);
-    INSERT INTO test_clock.reading VALUES (NULL, '0');
-    CREATE FUNCTION test_clock.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE AS
-        'SELECT coalesce(standing, pg_catalog.clock_timestamp() + added) FROM test_clock.reading';
-    GRANT USAGE ON SCHEMA test_clock TO PUBLIC;
-    GRANT SELECT ON test_clock.reading TO PUBLIC;
-    ALTER TABLE scaler.cloud_call ALTER at SET DEFAULT test_clock.clock_timestamp();
-    ALTER TABLE scaler.cloud_call_outcome ALTER at SET DEFAULT test_clock.clock_timestamp();
-    DO $$ BEGIN
-        EXECUTE format('ALTER DATABASE %I SET search_path = test_clock, pg_catalog', current_database());
-    END $$";
 
 /// A clock that goes on a little with every reading, or stands still.
 pub(super) struct TestClock {
