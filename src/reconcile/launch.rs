@@ -213,11 +213,13 @@ async fn settle_launched(
     instances: &[CloudInstance],
     board: &mut Board,
 ) -> Result<Next, StoreError> {
-    let hosts: Vec<Host> = instances
-        .iter()
-        .filter(|instance| !board.known.contains(&instance.id))
-        .map(|instance| host_of(instance, &launch.fleet, Some(launch.id), desk.now()))
-        .collect();
+    let hosts = new_hosts(desk, launch, attempt, instances, board);
+    if hosts.is_empty() {
+        // Each has a row by now: its tags were changed by hand, and it was adopted. The attempt has nothing left to give.
+        let unchanged = PoolChange::Unchanged;
+        resolve(desk, launch, attempt, AttemptOutcome::Spent, Vec::new(), unchanged, board).await?;
+        return Ok(Next::Rest);
+    }
     let bought = u32::try_from(hosts.len()).unwrap_or(u32::MAX);
     let pool = &attempt.request.pool;
     let earlier = board.pools.iter().find(|health| health.pool == *pool);
@@ -238,6 +240,25 @@ async fn settle_launched(
     board.hosts.extend(hosts.iter().cloned());
     resolve(desk, launch, attempt, AttemptOutcome::Launched { count: bought }, hosts, change, board).await?;
     Ok(Next::Elsewhere { bought })
+}
+
+/// What an attempt bought and no row knows. A person may have copied its tags to machines of theirs: what was launched
+/// first is the attempt's, and no more than it asked for.
+fn new_hosts(
+    desk: &Desk<'_>,
+    launch: &Launch,
+    attempt: &Attempt,
+    instances: &[CloudInstance],
+    board: &Board,
+) -> Vec<Host> {
+    let mut new: Vec<_> = instances.iter().filter(|instance| !board.known.contains(&instance.id)).collect();
+    let most = attempt.request.max_count as usize;
+    if new.len() > most {
+        tracing::warn!(fleet = %launch.fleet, launch = %launch.id, found = new.len(), most, "more carry its tags than it asked for");
+        new.sort_by(|a, b| (a.launched_at, &a.id).cmp(&(b.launched_at, &b.id)));
+        new.truncate(most);
+    }
+    new.into_iter().map(|instance| host_of(instance, &launch.fleet, Some(launch.id), desk.now())).collect()
 }
 
 async fn settle_failed(

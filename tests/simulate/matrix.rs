@@ -37,7 +37,7 @@ pub(crate) struct Cell {
 /// What came of a cell.
 struct Told {
     steps: Vec<Step>,
-    /// Instances with our tags that ever were.
+    /// Instances with our tags that ever were, the orphan among them.
     bought: usize,
     wrong: Option<String>,
 }
@@ -53,7 +53,7 @@ fn tell(cell: Cell, make_store: MakeStore<'_>, aloud: bool) -> Told {
     let bought = day
         .world
         .cloud
-        .with_model(|model| model.instances().filter(|one| one.tags.contains_key(tags::LAUNCH)).count());
+        .with_model(|model| model.instances().filter(|one| one.tags.contains_key(tags::OWNER)).count());
     let state = day.world.state();
     let violated = state.violation.as_ref().map(|one| format!("{}: {}", one.invariant, one.what));
     let wrong = violated.or((open > 0).then(|| format!("{open} calls have no outcome")));

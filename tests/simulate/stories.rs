@@ -3,9 +3,11 @@
 //! Each is a few minutes in the life of one fleet without rules, whose sizes are set by hand. A chapter ends when the
 //! fleet has come to rest at the size that was asked for, whatever has gone wrong on the way.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use fleet_scaler::domain::ids::{FleetName, InstanceId, Zone};
+use fleet_scaler::domain::tags;
 use fleet_scaler::domain::time::{Timestamp, since};
 use fleet_scaler::provider::simulated::model::api::Op;
 use fleet_scaler::provider::simulated::model::faults::{Death, Fault};
@@ -66,6 +68,18 @@ fn launch(day: &mut Day) {
     day.happens("launch", "abandoned: no_pool");
     day.relieved(dry);
     day.rest_at(5);
+    // Nobody hears of what is bought, somebody takes its launch tag away, and it is adopted before it is heard of.
+    let lost = Fault::DropReply { op: Some(Op::RunInstances), count: None, probability: Some(1.0) };
+    let lost = day.fault(lost);
+    day.set_size(6);
+    day.happens("answer", "RunInstances Unknown");
+    if let Some(instance) = day.newest() {
+        let remove = [tags::LAUNCH.to_owned()].into();
+        day.fault(Fault::ChangeTags { instance, set: BTreeMap::new(), remove });
+    }
+    day.happens("host", "adopted");
+    day.relieved(lost);
+    day.rest_at_any();
 }
 
 /// Hosts are sent away by size and by name, the groups are slow to listen, and one host refuses to end.
@@ -151,6 +165,14 @@ impl Day {
         let stored = at_once(self.world.store.fleet_load(&fleet, span, span))?.ok()?;
         let healthy = stored.hosts.iter().filter(|host| host.state.name() == "healthy");
         healthy.min_by_key(|host| host.launched_at).map(|host| host.id.clone())
+    }
+
+    /// The instance of ours that was launched last.
+    fn newest(&self) -> Option<InstanceId> {
+        self.world.cloud.with_model(|model| {
+            let ours = model.instances().filter(|one| one.tags.contains_key(tags::OWNER));
+            ours.max_by_key(|one| one.launched_at).map(|one| one.id.clone())
+        })
     }
 
     /// One step, and another process in the place of one that has died in it.

@@ -46,6 +46,39 @@ async fn a_reply_that_is_lost_buys_nothing_twice() {
     world.check_promises().await;
 }
 
+/// The reply is lost and the launch then refused for good, so that only its tag can tell, which a person has copied.
+#[tokio::test]
+async fn of_machines_with_a_launchs_tags_only_what_it_bought_is_taken_for_its_own() {
+    let world = World::new(fleet(&FLEET.replace("min = 2", "min = 1")), quick_cloud()).await;
+    world.fault(Fault::DropReply { op: Some(Op::RunInstances), count: Some(1), probability: None });
+    let mut runner = world.runner("a");
+    drop(runner.tick().await);
+    let (bought, tags) = world.cloud.with_model(|model| {
+        let bought = model.instances().next().unwrap();
+        (bought.id.clone(), bought.tags.clone())
+    });
+    let copies = ForeignInstance { tags, count: Some(2), ..ForeignInstance::default() };
+    world.cloud.with_model(|model| model.add_instances(&copies)).unwrap();
+    world.fault(Fault::Error {
+        op: Some(Op::RunInstances),
+        zone: None,
+        code: "UnauthorizedOperation".to_owned(),
+        http_status: None,
+        message: None,
+        count: None,
+        probability: None,
+    });
+    let healthy = || async { world.hosts_in("healthy").await == 1 };
+    turn_until(&mut runner, "one host healthy", healthy).await;
+    let hosts = world.healthy_of(&world.fleet.name).await;
+    assert_eq!(hosts, [bought], "and none of the copies");
+    assert_eq!(
+        world.calls(Op::RunInstances).iter().filter(|call| worked(call)).count(),
+        1,
+        "it was bought once"
+    );
+}
+
 #[tokio::test]
 async fn a_request_that_never_arrives_is_sent_again_with_the_same_bytes() {
     let world = World::new(fleet(FLEET), quick_cloud()).await;
