@@ -12,6 +12,8 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use tracing::field::display;
+
 use crate::domain::failure::{CloudError, FailureClass};
 use crate::domain::ids::{
     AttemptId, CallId, ClientToken, DecisionId, InstanceId, LaunchId, TargetGroupArn, Zone,
@@ -161,17 +163,31 @@ impl<'a> Caller<'a> {
             },
             duration: self.since(started),
         };
+        tell(call, &row);
         let (fleet, op) = (&call.fleet, call.op.as_str());
-        let request_id = row.request_id.as_deref().unwrap_or("-");
-        match &row.failure {
-            None => tracing::info!(%fleet, op, call = %call.id, request_id, "cloud call answered"),
-            Some(error) => {
-                tracing::warn!(%fleet, op, call = %call.id, request_id, %error, "cloud call failed");
-            }
-        }
         if let Err(error) = self.parts.store.call_end(call.id, &row).await {
             tracing::warn!(%fleet, op, call = %call.id, %error, "the call's outcome could not be recorded");
             self.unrecorded.store(true, Ordering::Relaxed);
         }
+    }
+}
+
+/// The one line of a call, with everything by which it is found again: here, in the rows, and at AWS.
+fn tell(call: &CloudCall, answer: &CallAnswer) {
+    let CloudCall { fleet, id, .. } = call;
+    let op = call.op.as_str();
+    let (decision, launch) = (call.decision.map(display), call.launch.map(display));
+    let (zone, group) = (call.zone.as_ref().map(display), call.target_group.as_ref().map(display));
+    let hosts = if call.instances.is_empty() { &answer.instances } else { &call.instances };
+    let hosts =
+        (!hosts.is_empty()).then(|| hosts.iter().map(InstanceId::as_str).collect::<Vec<_>>().join(" "));
+    let request_id = answer.request_id.as_deref();
+    match &answer.failure {
+        None => tracing::info!(
+            %fleet, op, call = %id, decision, launch, zone, group, hosts, request_id, "cloud call answered"
+        ),
+        Some(error) => tracing::warn!(
+            %fleet, op, call = %id, decision, launch, zone, group, hosts, request_id, %error, "cloud call failed"
+        ),
     }
 }

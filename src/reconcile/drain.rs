@@ -195,7 +195,8 @@ async fn deregister_in_one(
             Ok(_) => {}
             // Only if it was not there when its targets were asked for either: one answer alone may be wrong.
             Err(error) if error.class == FailureClass::NotFound && groups.is_gone(group) => {
-                tracing::warn!(%group, "the target group is gone; its hosts wait for their deadline");
+                let fleet = &desk.fleet.name;
+                tracing::info!(%fleet, %group, "the target group is gone; its hosts wait for their deadline");
             }
             Err(error) if batch.len() > 1 && one_may_spoil_it(&error) => {
                 queue.extend(batch.into_iter().map(|host| vec![host]));

@@ -72,7 +72,8 @@ pub async fn read(
         format!("host {host}: its tags do not say any more that it is this fleet's; it is left alone")
     }));
     let groups = groups_of_interest(config, &stored, references.joined());
-    references.refresh_groups(cloud, &*parts.clock, &groups.iter().cloned().collect::<Vec<_>>()).await;
+    let of_interest: Vec<_> = groups.iter().cloned().collect();
+    references.refresh_groups(cloud, &*parts.clock, &config.name, &of_interest).await;
     let groups = Groups::look(cloud, groups).await;
     let places = references.places(cloud, config).await.unwrap_or_else(|error| {
         faults.push(format!("subnets: {error}"));
