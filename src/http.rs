@@ -38,6 +38,16 @@ pub struct Pages {
     pub metrics: MetricsPage,
 }
 
+impl Pages {
+    /// What `/readyz` misses; empty: ready.
+    fn missing(&self) -> Vec<String> {
+        match self.startup.missing() {
+            Some(reason) => vec![reason],
+            None => self.health.missing(),
+        }
+    }
+}
+
 /// What stands between this process and its loop: the database, the schema, the provider. `/readyz` says it.
 #[derive(Debug)]
 pub struct Startup(RwLock<Option<String>>);
@@ -96,10 +106,7 @@ async fn healthz() -> &'static str {
 }
 
 async fn readyz(State(pages): State<Pages>) -> Response {
-    let missing = match pages.startup.missing() {
-        Some(reason) => vec![reason],
-        None => pages.health.missing(),
-    };
+    let missing = pages.missing();
     if missing.is_empty() {
         return "ready\n".into_response();
     }
@@ -110,6 +117,7 @@ async fn readyz(State(pages): State<Pages>) -> Response {
 }
 
 async fn metrics_page(State(pages): State<Pages>) -> Response {
+    metrics::ready(pages.missing().is_empty());
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], pages.metrics.render()).into_response()
 }
 

@@ -30,8 +30,28 @@ const METRICS: &[(Kind, &str, &str)] = &[
         "Decisions, by fleet, action and status (committed, dry_run, or conflict: overtaken before it was committed).",
     ),
     (Kind::Histogram, "fleet_scaler_tick_seconds", "How long one observe, decide and act of a fleet took."),
+    (Kind::Gauge, "fleet_scaler_ready", "1 while /readyz answers 200."),
     (Kind::Gauge, "fleet_scaler_hosts", "Hosts of a fleet in each state of their life."),
+    (
+        Kind::Counter,
+        "fleet_scaler_host_transitions_total",
+        "Hosts of a fleet that came into a state; pending: bought or adopted.",
+    ),
     (Kind::Gauge, "fleet_scaler_desired_size", "The size last wanted for a fleet."),
+    (
+        Kind::Gauge,
+        "fleet_scaler_recommended_size",
+        "The size that rules and targets recommend, within the bounds and before any guard; NaN: none can be.",
+    ),
+    (Kind::Gauge, "fleet_scaler_size_limit", "The bounds in force of a fleet's size, min and max."),
+    (
+        Kind::Gauge,
+        "fleet_scaler_signal",
+        "A signal that a rule or target of a fleet uses; NaN: it has no value.",
+    ),
+    (Kind::Gauge, "fleet_scaler_hosts_asked", "Hosts of a fleet whose page was asked for at the last tick."),
+    (Kind::Gauge, "fleet_scaler_hosts_heard", "Of them, those that gave a fresh sample."),
+    (Kind::Gauge, "fleet_scaler_guard_holds", "1 while this guard refuses or clamps a fleet's decisions."),
     (Kind::Counter, "fleet_scaler_ticks_total", "Evaluations of a fleet, by how they ended."),
     (Kind::Gauge, "fleet_scaler_config_valid", "1 while the files on disk are the configuration in force."),
     (
@@ -41,11 +61,38 @@ const METRICS: &[(Kind, &str, &str)] = &[
     ),
     (Kind::Gauge, "fleet_scaler_paused", "1 while a person has paused a fleet in this direction."),
     (Kind::Gauge, "fleet_scaler_lease_held", "1 while this replica holds a fleet's lease."),
+    (
+        Kind::Gauge,
+        "fleet_scaler_fleet_configured",
+        "1 while a fleet's file is in force; 0 once it has vanished.",
+    ),
     (Kind::Gauge, "fleet_scaler_replicas", "Replicas that share the fleets, this one included."),
     (
         Kind::Gauge,
         "fleet_scaler_oldest_unowned_instance_seconds",
-        "Age of the oldest instance with our tags that no row knows; 0 without one.",
+        "Age of the oldest instance with our owner's tag that belongs to no fleet in force; 0 without one.",
+    ),
+    (
+        Kind::Gauge,
+        "fleet_scaler_orphans",
+        "Instances with a fleet's tags that no row knows and no open launch explains; not adopted yet.",
+    ),
+    (Kind::Gauge, "fleet_scaler_pools", "Pools (a type in a zone) that a fleet may buy from."),
+    (
+        Kind::Gauge,
+        "fleet_scaler_pools_cooling",
+        "Of them, those that refused for capacity and are left alone.",
+    ),
+    (Kind::Gauge, "fleet_scaler_reserved_hosts", "Hosts that a fleet's open launches have still to buy."),
+    (
+        Kind::Gauge,
+        "fleet_scaler_oldest_open_launch_seconds",
+        "Age of a fleet's oldest open launch; 0 without one.",
+    ),
+    (
+        Kind::Gauge,
+        "fleet_scaler_drain_overdue_seconds",
+        "How long the host that is most behind on its way out should have taken its next step; 0 without one.",
     ),
     (
         Kind::Gauge,
@@ -117,6 +164,11 @@ pub fn describe_metrics() {
         }
     }
     metrics::gauge!("fleet_scaler_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+}
+
+/// Whether `/readyz` would answer 200. Told when the page is asked for: only then is it known to be so now.
+pub fn ready(is: bool) {
+    metrics::gauge!("fleet_scaler_ready").set(f64::from(u8::from(is)));
 }
 
 /// The recorder keeps series in hash maps; two scrapes of the same state should read the same.

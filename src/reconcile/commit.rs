@@ -12,8 +12,8 @@ use crate::domain::ids::{AttemptId, DecisionId, InstanceId, LaunchId};
 use crate::domain::launch::{Attempt, Launch, LaunchState, LaunchTemplate};
 use crate::domain::tags;
 use crate::reconcile::desk::Desk;
-use crate::reconcile::references;
 use crate::reconcile::scene::Scene;
+use crate::reconcile::{references, telemetry};
 use crate::store::{DecisionCommit, DrainBudget, HostChange, StoreError};
 
 /// Whether a decision is in the rows.
@@ -21,6 +21,8 @@ use crate::store::{DecisionCommit, DrainBudget, HostChange, StoreError};
 pub enum Committed {
     /// It is.
     Yes {
+        /// Under which id.
+        decision: DecisionId,
         /// Every host that is not final, as of now.
         hosts: Vec<Host>,
         /// Every open intent, as of now.
@@ -61,7 +63,8 @@ pub async fn commit(
     };
     match desk.parts.store.decision_commit(desk.fence, &commit).await {
         Ok(_) => Ok(Committed::Yes {
-            hosts: with_changes(&scene.stored.hosts, drains),
+            decision: id,
+            hosts: with_changes(&scene.stored.hosts, drains, id),
             launches: scene.stored.launches.iter().cloned().chain(launches).collect(),
             desired: commit.plan.size_wanted,
         }),
@@ -82,14 +85,15 @@ async fn intents(desk: &Desk<'_>, decision: DecisionId, plan: &mut Plan) -> Vec<
     match references::template_version(&*desk.parts.cloud, desk.fleet).await {
         Ok(version) => plan.launches.iter().map(|planned| intent(desk, decision, planned, version)).collect(),
         Err(error) => {
-            note_template_fault(plan, &error);
+            note_template_fault(desk, plan, &error);
             Vec::new()
         }
     }
 }
 
-fn note_template_fault(plan: &mut Plan, error: &CloudError) {
-    tracing::warn!(%error, "the launch template's version could not be looked up; nothing is launched");
+fn note_template_fault(desk: &Desk<'_>, plan: &mut Plan, error: &CloudError) {
+    let request_id = error.request_id.as_deref();
+    tracing::warn!(fleet = %desk.fleet.name, request_id, %error, "the launch template's version could not be looked up; nothing is launched");
     plan.launches.clear();
     plan.observation.faults.push(format!("launch template: {error}; nothing could be launched"));
 }
@@ -141,17 +145,18 @@ fn host_changes(desk: &Desk<'_>, scene: &Scene, snapshot: &Snapshot, plan: &Plan
         .filter_map(|(host, step)| match host.clone().advance(&step, at) {
             Ok(after) => Some(HostChange { after, step: Some(step) }),
             Err(illegal) => {
-                tracing::error!(fleet = %host.fleet, %illegal, "the plan asks for a step that cannot be taken");
+                tracing::error!(fleet = %host.fleet, host = %host.id, %illegal, "the plan asks for a step that cannot be taken");
                 None
             }
         })
         .collect()
 }
 
-fn with_changes(hosts: &[Host], changes: Vec<HostChange>) -> Vec<Host> {
+fn with_changes(hosts: &[Host], changes: Vec<HostChange>, decision: DecisionId) -> Vec<Host> {
     let mut hosts = hosts.to_vec();
     for change in changes {
         if let Some(host) = hosts.iter_mut().find(|host| host.id == change.after.id) {
+            telemetry::host_advanced(host, &change.after, Some(decision));
             *host = change.after;
         }
     }

@@ -81,14 +81,14 @@ impl Desk<'_> {
         let after = match host.clone().advance(&step, self.now()) {
             Ok(after) => after,
             Err(illegal) => {
-                tracing::error!(fleet = %host.fleet, %illegal, "a step that cannot be taken was asked for");
+                tracing::error!(fleet = %host.fleet, host = %host.id, %illegal, "a step that cannot be taken was asked for");
                 return Ok(host);
             }
         };
         let change = HostChange { after, step: Some(step) };
         match self.parts.store.host_advance(self.fence, &change).await {
             Ok(()) => {
-                telemetry::host_advanced(&host, &change.after);
+                telemetry::host_advanced(&host, &change.after, None);
                 Ok(change.after)
             }
             Err(StoreError::Conflict(why)) => {

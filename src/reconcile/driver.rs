@@ -167,6 +167,7 @@ impl Crew {
             }
             self.health.forget(&name);
             self.roster.forget(&name);
+            telemetry::configured(&name, false);
             for direction in ["out", "in"] {
                 telemetry::paused(&name, direction, true);
             }
@@ -205,6 +206,7 @@ impl Crew {
         };
         self.health.expect(&name, interval);
         self.roster.expect(&name);
+        telemetry::configured(&name, true);
         let before = self.leaving.remove(&name);
         let task = tokio::spawn(async move {
             // A file that vanished and came back: two loops of one fleet would share one lease.

@@ -26,8 +26,8 @@ use crate::domain::time::{Timestamp, after};
 use crate::provider::CloudInstance;
 use crate::reconcile::calls::About;
 use crate::reconcile::desk::Desk;
-use crate::reconcile::pace;
 use crate::reconcile::sweep::host_of;
+use crate::reconcile::{pace, telemetry};
 use crate::store::{Operation, PoolChange, Resolution, StoreError};
 
 /// First and longest wait before an unknown outcome is asked about again.
@@ -146,7 +146,7 @@ async fn current_attempt(
     let Some(site) = next_site(&desk.policy, &board.hosts, &board.pools, &desk.unserved, desk.now()) else {
         // Waiting with hosts reserved would hold up scale-in for as long as nobody sells. The size wanted stays, and the
         // next decision that finds a pool makes a new intent.
-        tracing::info!(fleet = %launch.fleet, launch = %launch.id, "no pool can be asked: the intent is given up");
+        given_up(launch, "no pool can be asked");
         desk.parts.store.launch_abandon(desk.fence, launch.id, AbandonReason::NoPool).await?;
         return Ok(None);
     };
@@ -234,11 +234,16 @@ async fn settle_launched(
         }
     };
     for host in &hosts {
-        tracing::info!(fleet = %launch.fleet, launch = %launch.id, host = %host.id, zone = %host.zone, "launched");
+        tracing::info!(
+            fleet = %launch.fleet, decision = %launch.decision, launch = %launch.id, host = %host.id, zone = %host.zone,
+            "launched"
+        );
     }
     board.known.extend(hosts.iter().map(|host| host.id.clone()));
     board.hosts.extend(hosts.iter().cloned());
+    let recorded = hosts.clone();
     resolve(desk, launch, attempt, AttemptOutcome::Launched { count: bought }, hosts, change, board).await?;
+    recorded.iter().for_each(telemetry::host_recorded);
     Ok(Next::Elsewhere { bought })
 }
 
@@ -353,13 +358,18 @@ pub async fn abandon_unwanted(
             excess -= launch.missing();
             call_off(desk, &launch).await?;
             desk.parts.store.launch_abandon(desk.fence, launch.id, AbandonReason::NotWanted).await?;
-            tracing::info!(fleet = %launch.fleet, launch = %launch.id, "the intent is given up: no longer wanted");
+            given_up(&launch, "no longer wanted");
         } else {
             kept.push(launch);
         }
     }
     kept.reverse();
     Ok(kept)
+}
+
+fn given_up(launch: &Launch, why: &str) {
+    let Launch { fleet, decision, id, .. } = launch;
+    tracing::info!(%fleet, %decision, launch = %id, why, "the intent is given up");
 }
 
 /// Whether every call of an attempt was answered, and none of them did anything.

@@ -14,6 +14,7 @@ use crate::domain::time::{Timestamp, since};
 use crate::provider::{CloudInstance, InstanceState};
 use crate::reconcile::desk::Desk;
 use crate::reconcile::observe::{Body, Groups, Standing, World};
+use crate::reconcile::telemetry;
 use crate::store::{HostChange, Orphan, StoreError, StoredFleet};
 
 /// A host that the cloud has not shown for so long, though it answered, is lost. EC2's lists lag seconds to minutes
@@ -177,7 +178,7 @@ async fn refresh_address(desk: &Desk<'_>, host: Host, world: Option<&World>) -> 
     match desk.parts.store.host_advance(desk.fence, &HostChange { after: after.clone(), step: None }).await {
         Ok(()) => Ok(after),
         Err(StoreError::Conflict(why)) => {
-            tracing::info!(host = %host.id, why, "the host changed meanwhile");
+            tracing::info!(fleet = %host.fleet, host = %host.id, why, "the host changed meanwhile");
             Ok(host)
         }
         Err(error) => Err(error),
@@ -207,7 +208,9 @@ pub async fn adopt_orphans(desk: &Desk<'_>, orphans: &[&CloudInstance]) -> Resul
             }
             Err(error) => return Err(error),
         }
-        tracing::warn!(%fleet, host = %host.id, "adopted an instance with our tags and no row");
+        telemetry::host_recorded(&host);
+        let launch = host.launch.map(tracing::field::display);
+        tracing::warn!(%fleet, host = %host.id, launch, "adopted an instance with our tags and no row");
         adopted.push(host);
     }
     Ok(adopted)

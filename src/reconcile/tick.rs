@@ -75,6 +75,8 @@ impl FleetRunner {
 
     /// Puts another version of the configuration in force, from the next tick on.
     pub fn reconfigure(&mut self, config: Arc<FleetConfig>) {
+        let (before, now) = [&self.config, &config].map(|config| config.policy(Vec::new()).signals()).into();
+        telemetry::signals_dropped(&config.name, before.difference(&now));
         self.config = config;
         self.references = References::default();
     }
@@ -165,6 +167,7 @@ impl FleetRunner {
     /// Gives the lease back, so that another replica need not wait for it to run out.
     pub async fn release(&mut self) {
         let Some(fence) = self.fence.take() else { return };
+        telemetry::lease(&fence.fleet, false);
         if let Err(error) = self.parts.store.lease_release(&fence).await {
             tracing::warn!(fleet = %fence.fleet, %error, "the lease could not be given back; it runs out by itself");
         }
@@ -195,7 +198,7 @@ impl FleetRunner {
         snapshot: &Snapshot,
         committed: commit::Committed,
     ) -> Result<(), StoreError> {
-        let commit::Committed::Yes { hosts, launches, desired } = committed else { return Ok(()) };
+        let commit::Committed::Yes { hosts, launches, desired, .. } = committed else { return Ok(()) };
         let world = scene.world.as_ref().ok().map(Arc::clone);
         let capacity = hosts.iter().filter(|host| host.state.is_capacity()).count();
         let capacity = u32::try_from(capacity).unwrap_or(u32::MAX);

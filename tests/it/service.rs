@@ -18,4 +18,5 @@ mod proxy;
 mod replicas;
 mod swallowed;
 mod tags;
+mod told;
 mod unserved;

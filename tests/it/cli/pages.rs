@@ -48,6 +48,8 @@ fn without_its_database_it_lives_and_is_not_ready() {
     assert_eq!(problem["status"], 503);
     assert!(problem["missing"][0].as_str().unwrap().contains("database"), "{problem}");
     assert!(!answer.body.contains("geheim"), "{}", answer.body);
+    let told = web::get(address, "/metrics").body;
+    assert!(told.contains("fleet_scaler_ready 0\n"), "{told}");
     running.signal("TERM");
     assert_eq!(running.wait().code(), Some(0));
 }
@@ -84,12 +86,14 @@ async fn its_metrics_pass_prometheus_own_parser() {
         "fleet_scaler_config_valid 1",
         "fleet_scaler_decisions_total{",
         "fleet_scaler_desired_size{",
+        "fleet_scaler_fleet_configured{fleet=\"web\"} 1",
         "fleet_scaler_hosts{",
         "fleet_scaler_lease_held{",
         "fleet_scaler_oldest_unowned_instance_seconds",
         "fleet_scaler_quarantined_hosts",
         "fleet_scaler_unserved_zones",
         "fleet_scaler_paused{",
+        "fleet_scaler_ready 1",
         "fleet_scaler_replicas 1",
         "fleet_scaler_tick_seconds_bucket{",
     ];
