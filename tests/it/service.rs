@@ -9,6 +9,7 @@ mod capacity;
 mod changes;
 mod drains;
 mod launches;
+mod logged;
 mod outages;
 #[cfg(feature = "aws")]
 mod process;

@@ -1,0 +1,82 @@
+//! What a line of the log says it belongs to: whoever reads one finds the rows, the host, and the request at AWS.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use serde_json::Value;
+
+use fleet_scaler::provider::simulated::model::faults::Fault;
+use fleet_scaler::store::OperatorActionKind;
+
+use crate::service::drains::operator;
+use crate::service::world::{FLEET, World, fleet, quick_cloud, turn_until};
+
+/// The lines logged by this thread.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    fn lines(&self) -> Vec<Value> {
+        let bytes = self.0.lock().unwrap();
+        bytes.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect()
+    }
+
+    /// Every line of this sort has these fields, and there is one.
+    #[track_caller]
+    fn assert_fields(&self, sort: &[(&str, &str)], fields: &[&str]) {
+        let is_of_it = |line: &&Value| sort.iter().all(|(key, value)| line[*key] == *value);
+        let lines = self.lines();
+        let found: Vec<_> = lines.iter().filter(is_of_it).collect();
+        assert!(!found.is_empty(), "no line is {sort:?}");
+        for line in found {
+            assert_eq!(line["fleet"], "web", "{line}");
+            for field in fields {
+                assert!(line[*field].as_str().is_some_and(|text| !text.is_empty()), "no {field}: {line}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_line_says_what_it_belongs_to() {
+    let log = Log::default();
+    let written = log.clone();
+    let subscriber =
+        tracing_subscriber::fmt().json().flatten_event(true).with_writer(move || written.clone()).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let world = World::new(fleet(FLEET), quick_cloud()).await;
+    let mut runner = world.runner("a");
+    operator(&world, OperatorActionKind::SetSize(3)).await;
+    turn_until(&mut runner, "three hosts", || async { world.hosts_in("healthy").await == 3 }).await;
+    operator(&world, OperatorActionKind::SetSize(2)).await;
+    turn_until(&mut runner, "one goes", || async { world.hosts_in("terminated").await == 1 }).await;
+    world.fault(Fault::Capacity { zone: None, instance_type: None, left: 0 });
+    operator(&world, OperatorActionKind::SetSize(3)).await;
+    turn_until(&mut runner, "a refusal", || async {
+        log.lines().iter().any(|line| line["message"] == "cloud call failed")
+    })
+    .await;
+
+    log.assert_fields(&[("action", "manual")], &["decision", "message"]);
+    log.assert_fields(&[("message", "launched")], &["decision", "launch", "host", "zone"]);
+    log.assert_fields(&[("message", "host"), ("to", "healthy")], &["host", "launch", "from"]);
+    log.assert_fields(&[("message", "host"), ("to", "draining")], &["host", "launch", "decision"]);
+    let answered = |op| [("message", "cloud call answered"), ("op", op)];
+    let of_a_launch = ["call", "decision", "launch", "zone", "request_id"];
+    log.assert_fields(&answered("RunInstances"), &[&of_a_launch[..], &["hosts"]].concat());
+    log.assert_fields(&answered("DeregisterTargets"), &["call", "group", "hosts", "request_id"]);
+    log.assert_fields(&answered("TerminateInstances"), &["call", "hosts", "request_id"]);
+    let failed = [("message", "cloud call failed"), ("op", "RunInstances")];
+    log.assert_fields(&failed, &[&of_a_launch[..], &["error"]].concat());
+}
