@@ -75,6 +75,8 @@ fn sizes(fleet: &FleetName, snapshot: &Snapshot, plan: &Plan) {
     for state in HostState::NAMES {
         let count = snapshot.hosts.iter().filter(|view| view.host.state.name() == state).count();
         gauge!("fleet_scaler_hosts", "fleet" => fleet(), "state" => state).set(count as f64);
+        // Told from zero on: of a counter that begins at three, nobody can say that it rose.
+        counter!("fleet_scaler_host_transitions_total", "fleet" => fleet(), "to" => state).increment(0);
     }
     gauge!("fleet_scaler_orphans", "fleet" => fleet()).set(f64::from(snapshot.orphans));
 }

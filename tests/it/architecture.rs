@@ -9,6 +9,8 @@ mod documents;
 mod layers;
 mod shape;
 
+pub(crate) use documents::anchors;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -86,7 +88,7 @@ fn is_test_only(attributes: &[syn::Attribute]) -> bool {
 }
 
 /// Every file with this extension under a folder, sorted; what tools leave behind is passed over.
-fn files_under(folder: &Path, extension: &str) -> Vec<PathBuf> {
+pub(crate) fn files_under(folder: &Path, extension: &str) -> Vec<PathBuf> {
     const LEFT_BEHIND: [&str; 6] = ["target", "data", "node_modules", ".git", ".venv", ".terraform"];
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
@@ -108,6 +110,6 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn assert_none(complaints: &[String]) {
+pub(crate) fn assert_none(complaints: &[String]) {
     assert!(complaints.is_empty(), "{} complaints:\n{}", complaints.len(), complaints.join("\n"));
 }

@@ -152,7 +152,7 @@ fn links(text: &str) -> Vec<(usize, String)> {
 }
 
 /// The names by which a document's headings are linked to, as GitHub makes them.
-fn anchors(text: &str) -> BTreeSet<String> {
+pub(crate) fn anchors(text: &str) -> BTreeSet<String> {
     prose(text)
         .into_iter()
         .filter(|(_, line)| line.starts_with('#'))

@@ -13,8 +13,9 @@ use super::fixture::{HOUR, World, decision, run_instances, terminate};
 use crate::support::sql;
 
 const COOKBOOK: &str = include_str!("../../../docs/audit-cookbook.md");
+const RUNBOOK: &str = include_str!("../../../docs/runbook.md");
 
-/// The SQL blocks, each under its heading.
+/// The SQL blocks of the cookbook, each under its heading.
 fn recipes() -> BTreeMap<String, String> {
     let (mut heading, mut block, mut found) = (String::new(), None::<String>, BTreeMap::new());
     for line in COOKBOOK.lines() {
@@ -66,16 +67,40 @@ async fn day() -> World {
     world
 }
 
+/// Every statement of the runbook: blocks in the middle of a list, and lines within a sentence.
+fn statements_of_the_runbook() -> Vec<String> {
+    let blocks = RUNBOOK.split("```").skip(1).step_by(2).filter_map(|block| block.strip_prefix("sql\n"));
+    let blocks = blocks.flat_map(|block| block.split_inclusive(';')).map(str::to_owned);
+    let inline = RUNBOOK.split('`').filter(|code| code.starts_with("SELECT ")).map(str::to_owned);
+    blocks.chain(inline).filter(|statement| !statement.trim().is_empty()).collect()
+}
+
+async fn auditor(world: &World) -> PgConnection {
+    let mut auditor = PgConnection::connect(world.db().superuser_url().reveal()).await.unwrap();
+    let become_it = "SET SESSION AUTHORIZATION fleet_auditor; SET TimeZone = 'UTC'";
+    sqlx::raw_sql(become_it).execute(&mut auditor).await.unwrap();
+    auditor
+}
+
+/// What they look for has not happened on a good day; that they can be asked is what whoever is called needs.
+#[tokio::test]
+async fn every_query_of_the_runbook_runs_as_the_auditor() {
+    let statements = statements_of_the_runbook();
+    assert!(statements.len() >= 12, "only {}: {statements:?}", statements.len());
+    let world = day().await;
+    let mut auditor = auditor(&world).await;
+    for statement in statements {
+        let ran = sqlx::raw_sql(sql(statement.clone())).fetch_all(&mut auditor).await;
+        assert!(ran.is_ok(), "{statement}\n{}", ran.err().map(|error| error.to_string()).unwrap_or_default());
+    }
+}
+
 #[tokio::test]
 async fn every_recipe_runs_as_the_auditor_and_finds_something() {
     let recipes = recipes();
     assert!(recipes.len() >= 10, "only {} recipes", recipes.len());
     let world = day().await;
-    let mut auditor = PgConnection::connect(world.db().superuser_url().reveal()).await.unwrap();
-    sqlx::raw_sql("SET SESSION AUTHORIZATION fleet_auditor; SET TimeZone = 'UTC'")
-        .execute(&mut auditor)
-        .await
-        .unwrap();
+    let mut auditor = auditor(&world).await;
     let at: String =
         sqlx::query_scalar("SELECT to_char(max(at), 'YYYY-MM-DD HH24:MI:SS.US') FROM audit.decisions")
             .fetch_one(&mut auditor)
