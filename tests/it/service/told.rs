@@ -3,7 +3,7 @@
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
 use fleet_scaler::provider::simulated::model::api::Op;
-use fleet_scaler::provider::simulated::model::faults::Fault;
+use fleet_scaler::provider::simulated::model::faults::{Death, Fault};
 use fleet_scaler::reconcile::tick::FleetRunner;
 use fleet_scaler::store::OperatorActionKind;
 
@@ -141,4 +141,41 @@ async fn a_drain_that_sticks_is_told_with_its_age() {
             ("fleet_scaler_host_transitions_total{fleet=\"web\",to=\"draining\"}", 1.0),
         ],
     );
+}
+
+#[tokio::test]
+async fn a_fleet_at_its_maximum_that_wants_more_is_told() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let (page, _guard) = (recorder.handle(), metrics::set_default_local_recorder(&recorder));
+    let toml = deaf().replace("cpu.avg > 0.9", "hosts.healthy > 0.0").replace("max = 8", "max = 2");
+    let world = World::new(fleet(&toml), quick_cloud()).await;
+    let mut runner = world.runner("a");
+    let series = "fleet_scaler_guard_holds{fleet=\"web\",guard=\"bounds\"}";
+    until_told(&page, &mut runner, series, |holds| holds >= 1.0).await;
+    assert_told(
+        &page,
+        &[
+            ("fleet_scaler_desired_size{fleet=\"web\"}", 2.0),
+            ("fleet_scaler_size_limit{fleet=\"web\",bound=\"max\"}", 2.0),
+            ("fleet_scaler_host_transitions_total{fleet=\"web\",to=\"lost\"}", 0.0),
+        ],
+    );
+}
+
+#[tokio::test]
+async fn a_halt_is_told() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let (page, _guard) = (recorder.handle(), metrics::set_default_local_recorder(&recorder));
+    let toml = FLEET.replace("min = 2", "min = 4").replace("health_grace = \"5s\"", "health_grace = \"1s\"");
+    let world = World::new(fleet(&toml), quick_cloud()).await;
+    let mut runner = world.runner("a");
+    until_told(&page, &mut runner, "fleet_scaler_hosts{fleet=\"web\",state=\"healthy\"}", |n| n >= 4.0).await;
+    let instances =
+        world.cloud.with_model(|model| model.instances().map(|one| one.id.clone()).collect::<Vec<_>>());
+    for instance in instances {
+        world.fault(Fault::KillInstance { instance, how: Death::Unresponsive });
+    }
+    let series = "fleet_scaler_guard_holds{fleet=\"web\",guard=\"unhealthy_halt\"}";
+    until_told(&page, &mut runner, series, |holds| holds >= 1.0).await;
+    assert_eq!(world.terminations().len(), 0);
 }
