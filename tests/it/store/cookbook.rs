@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use fleet_scaler::decide::plan::Action;
+use fleet_scaler::decide::plan::{Action, Effect, Guard, Verdict};
 use fleet_scaler::domain::failure::{CloudError, FailureClass};
 use fleet_scaler::domain::host::{DrainReason, Step};
 use fleet_scaler::domain::time::after;
@@ -14,6 +14,7 @@ use crate::support::sql;
 
 const COOKBOOK: &str = include_str!("../../../docs/audit-cookbook.md");
 const RUNBOOK: &str = include_str!("../../../docs/runbook.md");
+const QUESTIONS: &str = include_str!("../../../docs/questions.md");
 
 /// The SQL blocks of the cookbook, each under its heading.
 fn recipes() -> BTreeMap<String, String> {
@@ -50,7 +51,15 @@ async fn day() -> World {
     let host = world.step(&host, Step::Run).await;
     let host = world.step(&host, Step::BecomeHealthy).await;
     for _ in 0..3 {
-        world.commit(&decision(Action::Hold, 1, 1, world.now().await)).await;
+        let mut held = decision(Action::Hold, 1, 1, world.now().await);
+        let because = "scale-out cools down".to_owned();
+        held.plan.verdicts.push(Verdict { guard: Guard::Cooldown, effect: Effect::Refuse, because });
+        held.plan.verdicts.push(Verdict {
+            guard: Guard::Step,
+            effect: Effect::Clamp { from: 4, to: 1 },
+            because: "at most 1 host a decision".to_owned(),
+        });
+        world.commit(&held).await;
     }
     let (commit, draining) = world.scale_in(&[host], DrainReason::ScaleIn).await;
     let deadline = after(world.now().await, HOUR);
@@ -67,11 +76,11 @@ async fn day() -> World {
     world
 }
 
-/// Every statement of the runbook: blocks in the middle of a list, and lines within a sentence.
-fn statements_of_the_runbook() -> Vec<String> {
-    let blocks = RUNBOOK.split("```").skip(1).step_by(2).filter_map(|block| block.strip_prefix("sql\n"));
+/// Every statement of a document: blocks, in the middle of a list too, and lines within a sentence.
+fn statements(document: &str) -> Vec<String> {
+    let blocks = document.split("```").skip(1).step_by(2).filter_map(|block| block.strip_prefix("sql\n"));
     let blocks = blocks.flat_map(|block| block.split_inclusive(';')).map(str::to_owned);
-    let inline = RUNBOOK.split('`').filter(|code| code.starts_with("SELECT ")).map(str::to_owned);
+    let inline = document.split('`').filter(|code| code.starts_with("SELECT ")).map(str::to_owned);
     blocks.chain(inline).filter(|statement| !statement.trim().is_empty()).collect()
 }
 
@@ -84,15 +93,50 @@ async fn auditor(world: &World) -> PgConnection {
 
 /// What they look for has not happened on a good day; that they can be asked is what whoever is called needs.
 #[tokio::test]
-async fn every_query_of_the_runbook_runs_as_the_auditor() {
-    let statements = statements_of_the_runbook();
-    assert!(statements.len() >= 12, "only {}: {statements:?}", statements.len());
+async fn every_query_of_the_runbook_and_the_questions_runs_as_the_auditor() {
+    let (runbook, questions) = (statements(RUNBOOK), statements(QUESTIONS));
+    assert!(runbook.len() >= 12, "only {}: {runbook:?}", runbook.len());
+    assert_eq!(questions.len(), 10, "one query for each question");
     let world = day().await;
     let mut auditor = auditor(&world).await;
-    for statement in statements {
+    for statement in runbook.into_iter().chain(questions) {
         let ran = sqlx::raw_sql(sql(statement.clone())).fetch_all(&mut auditor).await;
         assert!(ran.is_ok(), "{statement}\n{}", ran.err().map(|error| error.to_string()).unwrap_or_default());
     }
+}
+
+/// Each of the ten has its page, its command and its query.
+#[test]
+fn every_question_is_answered_in_three_ways() {
+    let questions: Vec<&str> = QUESTIONS.split("\n## ").skip(1).collect();
+    assert_eq!(questions.len(), 10);
+    for question in questions {
+        for way in ["\n### Page\n", "\n### Command\n\n```\n$ fleet-scaler ", "\n### Query\n\n```sql\n"] {
+            assert!(question.contains(way), "{way:?} is missing: {question}");
+        }
+    }
+}
+
+/// One column of what a recipe finds.
+async fn column(auditor: &mut PgConnection, recipe: &str, name: &str) -> Vec<String> {
+    let rows = sqlx::raw_sql(sql(recipe.to_owned())).fetch_all(auditor).await.unwrap();
+    rows.iter().map(|row| row.get::<String, _>(name)).collect()
+}
+
+#[tokio::test]
+async fn guards_and_lives_are_told_in_words() {
+    let recipes = recipes();
+    let world = day().await;
+    let mut auditor = auditor(&world).await;
+    let guards = &recipes["Which guards said no, and how often, in the last day?"];
+    let mut effects = column(&mut auditor, guards, "effect").await;
+    effects.sort();
+    assert_eq!(effects, ["clamp", "refuse"]);
+    let life = recipes["What was a host's life?"].replace("i-0abc123", "i-a0");
+    assert_eq!(
+        column(&mut auditor, &life, "state").await,
+        ["pending", "running", "healthy", "draining", "deregistered", "terminating", "terminated"]
+    );
 }
 
 #[tokio::test]
