@@ -119,7 +119,7 @@ impl Process {
                 ..parts
             },
         };
-        Self { task: tokio::spawn(turn(world.runner_of(parts))), generation: 1 }
+        Self { task: tokio::spawn(turn(world.runner_of(&parts))), generation: 1 }
     }
 
     /// Waits until the fleet has settled at a size, with another process in the place of one that dies.

@@ -3,12 +3,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use fleet_scaler::domain::host::HostState;
 use fleet_scaler::domain::ids::{FleetName, InstanceId, LaunchId};
 use fleet_scaler::domain::tags;
 use fleet_scaler::domain::time::since;
 use fleet_scaler::provider::simulated::model::journal::{Event, TerminationRecord, Verdict};
 
 use crate::world::World;
+
+/// A tick is over by then, however slow its steps.
+const ONE_TICK: Duration = Duration::from_secs(30);
 
 /// What of an entry is of interest here.
 enum News {
@@ -70,12 +74,27 @@ impl World {
         Some((fleet, age))
     }
 
-    /// Whether what has not let go of a host is only groups that were deleted a whole drain ago.
+    /// Whether what has not let go of a host is only groups that were deleted a whole drain ago, or that were deleted
+    /// and that no file names any more: no listener sends anything through either.
     fn long_gone(&self, record: &TerminationRecord) -> bool {
-        let timeouts = self.state().fleets.values().filter_map(|fleet| fleet.balancer.drain_timeout).max();
+        let state = self.state();
+        let fleets = || state.fleets.values();
+        let timeout = fleets().filter_map(|fleet| fleet.balancer.drain_timeout).max().unwrap_or_default();
         record.passages.iter().filter(|passage| passage.drained_at.is_none()).all(|passage| {
-            passage.group_deleted_at.is_some_and(|at| since(self.now(), at) >= timeouts.unwrap_or_default())
+            let named = fleets().any(|fleet| fleet.balancer.target_groups.contains(&passage.target_group));
+            passage.group_deleted_at.is_some_and(|at| !named || since(self.now(), at) >= timeout)
         })
+    }
+
+    /// Whether a registration has just reached the host that was given up long before: between the last look at its
+    /// groups and its end, where nobody can know.
+    fn registered_just_now(&self, id: &InstanceId) -> bool {
+        let state = self.state();
+        let row = state.book.fleets.values().find_map(|fleet| fleet.hosts.get(id));
+        let told = row.is_some_and(|host| {
+            matches!(host.state, HostState::Deregistered { .. } | HostState::Terminating { .. })
+        });
+        told && state.registered_late.get(id).is_some_and(|at| since(self.now(), *at) < ONE_TICK)
     }
 
     /// I4: deregistered everywhere, and let go of by every group, or past its deadline, or never in service at all.
@@ -88,7 +107,7 @@ impl World {
         }
         let waited = match verdict {
             Verdict::AlreadyDead | Verdict::NeverRegistered | Verdict::Drained => return,
-            Verdict::StillRegistered => false,
+            Verdict::StillRegistered => self.registered_just_now(id),
             Verdict::GroupDeleted | Verdict::StillDraining => match self.drain_deadline(id) {
                 Some((served, deadline)) => !served || self.now() >= deadline || self.long_gone(record),
                 None => false,

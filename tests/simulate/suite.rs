@@ -16,6 +16,7 @@ use crate::matrix::{self, Cell};
 use crate::on_postgres::Postgres;
 use crate::run::{Outcome, run};
 use crate::tally::Tally;
+use crate::world::Violation;
 
 /// Seeds of a run that belongs to the tests.
 const SEEDS_OF_TESTS: u64 = 10_000;
@@ -27,6 +28,8 @@ const SEEDS_OVER_POSTGRES: u64 = 200;
 const SEEDS_TWICE: u64 = 25;
 /// Violations that are shown.
 const SHOWN: usize = 3;
+/// Violations that are named.
+const NAMED: usize = 100;
 /// How often progress is said.
 const PROGRESS: Duration = Duration::from_secs(10);
 
@@ -133,7 +136,10 @@ struct Sum {
     seeds: u64,
     steps: u64,
     fewest: Option<u64>,
+    /// The first that violate something, whole.
     violated: Vec<Outcome>,
+    /// More of them, by seed.
+    more: BTreeMap<u64, Violation>,
     violations: u64,
     tally: Tally,
 }
@@ -144,8 +150,12 @@ impl Sum {
         self.steps += outcome.steps;
         self.fewest = Some(self.fewest.map_or(outcome.steps, |fewest| fewest.min(outcome.steps)));
         self.tally.add(&outcome.tally);
-        if outcome.violation.is_some() {
+        if let Some(violation) = &outcome.violation {
             self.violations += 1;
+            self.more.insert(outcome.seed, violation.clone());
+            if self.more.len() > NAMED {
+                self.more.pop_last();
+            }
             self.violated.push(outcome);
             self.violated.sort_by_key(|one| one.seed);
             self.violated.truncate(SHOWN);
@@ -208,6 +218,11 @@ fn show(outcome: &Outcome) {
 fn many(seeds: u64, bug: Option<Bug>) -> bool {
     let sum = live_through(seeds, bug);
     sum.violated.iter().for_each(show);
+    if bug.is_none() {
+        for (seed, violation) in &sum.more {
+            println!("seed {seed} violates {}: {:.160}", violation.invariant, violation.what);
+        }
+    }
     if let (Some(bug), Some(found)) = (bug, sum.violated.first()) {
         let invariant = found.violation.as_ref().map_or("-", |violation| violation.invariant);
         println!("\nbug {}: found by seed {} as {invariant}", bug.name(), found.seed);

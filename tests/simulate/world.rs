@@ -64,6 +64,8 @@ pub(crate) struct State {
     pub(crate) journal_next: u64,
     /// Instances whose tags somebody changed by hand, and when.
     pub(crate) retagged: BTreeMap<InstanceId, Timestamp>,
+    /// Instances that a registration reached after its caller had given it up, and when.
+    pub(crate) registered_late: BTreeMap<InstanceId, Timestamp>,
     /// For a story of the crash matrix: its steps, and what goes wrong at one of them.
     pub(crate) script: Option<Script>,
 }
@@ -131,6 +133,7 @@ impl World {
             harvests: BTreeMap::new(),
             journal_next: 0,
             retagged: BTreeMap::new(),
+            registered_late: BTreeMap::new(),
             script: None,
         };
         Self { time, cloud, store, bug, state: Mutex::new(state) }
@@ -196,8 +199,12 @@ impl World {
             self.note("network", &format!("delivers late: {call:?}"));
             // What comes of it nobody hears.
             let done = self.arrive(&call).now_or_never();
-            if let (Some(true), LateCall::Terminate(hosts)) = (done, call) {
-                self.state().book.terminated.extend(hosts);
+            match (done, call) {
+                (Some(true), LateCall::Terminate(hosts)) => self.state().book.terminated.extend(hosts),
+                (Some(true), LateCall::Register(_, hosts)) => {
+                    self.state().registered_late.extend(hosts.into_iter().map(|host| (host, now)));
+                }
+                _ => {}
             }
             self.judge_journal();
         }

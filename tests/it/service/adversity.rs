@@ -189,7 +189,7 @@ async fn a_clock_that_is_set_by_an_hour_changes_nothing() {
     let clock = Arc::new(SetClock::default());
     let mut parts = world.parts("a");
     parts.clock = Arc::clone(&clock) as Arc<dyn Clock>;
-    let mut runner = world.runner_of(parts);
+    let mut runner = world.runner_of(&parts);
     operator(&world, OperatorActionKind::SetSize(3)).await;
     until_healthy(&world, &mut runner, 3).await;
     for ahead in [3_600, -3_600] {

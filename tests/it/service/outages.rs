@@ -84,7 +84,7 @@ async fn one_deaf_one_well(seed: u64, page: PageFault) {
     let well = Arc::new(fleet(&well));
     let world = World::new(deaf, options).await.with_real_signals();
     world.fault(Fault::Page { page, instance: None, zone: Some(Zone::new("eu-west-1a")), share: None });
-    let [mut deaf_loop, mut well_loop] = World::runners_of(world.parts("a"), [&world.fleet, &well]);
+    let [mut deaf_loop, mut well_loop] = World::runners_of(&world.parts("a"), [&world.fleet, &well]);
     for name in [&world.fleet.name, &well.name] {
         act(&world, name, OperatorActionKind::SetSize(3)).await;
     }

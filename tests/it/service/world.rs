@@ -152,17 +152,17 @@ impl World {
     }
 
     pub(crate) fn runner(&self, replica: &str) -> FleetRunner {
-        self.runner_of(self.parts(replica))
+        self.runner_of(&self.parts(replica))
     }
 
-    pub(crate) fn runner_of(&self, parts: Parts) -> FleetRunner {
+    pub(crate) fn runner_of(&self, parts: &Parts) -> FleetRunner {
         let [runner] = Self::runners_of(parts, [&self.fleet]);
         runner
     }
 
     /// The loops of several fleets in one process: they share what one process has once.
     pub(crate) fn runners_of<const N: usize>(
-        parts: Parts,
+        parts: &Parts,
         fleets: [&Arc<FleetConfig>; N],
     ) -> [FleetRunner; N] {
         let owner = OwnerName::new(OWNER);
