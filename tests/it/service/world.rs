@@ -271,19 +271,21 @@ impl World {
 
     /// I6: no call reached the cloud whose row was not committed first.
     async fn check_calls_have_rows(&self) {
+        let ops = [
+            (Op::RunInstances, "RunInstances"),
+            (Op::RegisterTargets, "RegisterTargets"),
+            (Op::DeregisterTargets, "DeregisterTargets"),
+            (Op::TerminateInstances, "TerminateInstances"),
+        ];
+        // The calls first: a process that goes on meanwhile commits rows, and only then makes calls.
+        let sent = ops.map(|(op, _)| i64::try_from(self.calls(op).len()).unwrap());
         let rows: Vec<(String, i64)> =
             sqlx::query_as("SELECT op::text, count(*) FROM audit.cloud_calls GROUP BY 1")
                 .fetch_all(&self.pool)
                 .await
                 .unwrap();
         let rows: BTreeMap<String, i64> = rows.into_iter().collect();
-        for (op, name) in [
-            (Op::RunInstances, "RunInstances"),
-            (Op::RegisterTargets, "RegisterTargets"),
-            (Op::DeregisterTargets, "DeregisterTargets"),
-            (Op::TerminateInstances, "TerminateInstances"),
-        ] {
-            let sent = i64::try_from(self.calls(op).len()).unwrap();
+        for ((_, name), sent) in ops.into_iter().zip(sent) {
             let rows = rows.get(name).copied().unwrap_or(0);
             assert!(sent <= rows, "{sent} {name} calls were sent and {rows} have a row");
         }
