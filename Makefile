@@ -1,10 +1,10 @@
 # The commands of the project. `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check simulate fuzz recovery soak sqlx
+.PHONY: help demo test check api-test simulate fuzz recovery soak sqlx
 
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Build and run the whole service on a simulated cloud
 	@scripts/demo.sh
@@ -14,6 +14,9 @@ test: ## Everything that must hold: format, lints, documentation, tests, scripts
 
 check: ## The quick part of it: format and lints, without the AWS SDK
 	@scripts/check.sh
+
+api-test: ## Ask the API what its own description promises, thousands of times over: CASES=150 of each resource
+	@scripts/schemathesis.sh
 
 simulate: ## Simulated days: SEED=7 replays one, SEEDS=10000 runs many, BUG=name (or list) plants a bug, CELL=all tells the crash matrix
 	@scripts/simulate.sh

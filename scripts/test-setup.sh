@@ -5,6 +5,7 @@
 #
 #   scripts/test-setup.sh          for the tests
 #   scripts/test-setup.sh demo     for the demo: Postgres and a C compiler
+#   scripts/test-setup.sh api      for scripts/schemathesis.sh: the same, curl, and a Python environment with schemathesis
 set -euo pipefail
 
 # shellcheck source=scripts/paths.sh
@@ -31,6 +32,10 @@ missing_packages() {
     have prometheus && have promtool || echo prometheus
     have prometheus-node-exporter || have node_exporter || echo prometheus-node-exporter
     have shellcheck || echo shellcheck
+    have_venv || echo python3 python3-venv
+  fi
+  if [[ $purpose == api ]]; then
+    have curl || echo curl
     have_venv || echo python3 python3-venv
   fi
 }
@@ -82,9 +87,9 @@ rust_components() {
   fi
 }
 
-# One environment for each set of requirements, kept outside the checkout; .venv points at it.
-moto_environment() {
-  local requirements=$root/tests/moto-requirements.txt hash venv
+# One environment for each set of requirements, kept outside the checkout; a link in the checkout points at it.
+environment() {
+  local link=$root/$1 requirements=$root/$2 hash venv
   hash=$({
     cat "$requirements"
     python3 -c 'import sys; print(sys.version, sys.prefix)'
@@ -97,11 +102,11 @@ moto_environment() {
       "$venv/bin/pip" install --quiet --disable-pip-version-check -r "$requirements"
     touch "$venv/complete"
   fi
-  if [[ -d $root/.venv && ! -L $root/.venv ]]; then
-    echo ".venv is a folder and not the link that this script makes: remove it and start again." >&2
+  if [[ -d $link && ! -L $link ]]; then
+    echo "$1 is a folder and not the link that this script makes: remove it and start again." >&2
     return 1
   fi
-  ln -sfn "$venv" "$root/.venv"
+  ln -sfn "$venv" "$link"
 }
 
 read -r -a packages <<<"$(missing_packages | tr '\n' ' ')"
@@ -111,5 +116,8 @@ if ((${#packages[@]})); then
 fi
 if [[ $purpose == tests ]]; then
   rust_components
-  moto_environment
+  environment .venv tests/moto-requirements.txt
+fi
+if [[ $purpose == api ]]; then
+  environment .venv-api tests/api-requirements.txt
 fi

@@ -14,6 +14,7 @@ mod history;
 mod hosts;
 mod logging;
 mod migrate;
+mod openapi;
 mod operator;
 mod output;
 mod pause;
@@ -23,9 +24,9 @@ mod serve;
 mod set_size;
 mod status;
 mod stop;
+mod token;
 mod verify_audit;
 mod wiring;
-mod words;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -110,6 +111,10 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Print the JSON Schemas of the configuration's files
     Schema(schema::SchemaArgs),
+    /// Print the description of the HTTP API, as OpenAPI 3.1
+    Openapi,
+    /// Make bearer tokens for the HTTP API
+    Token(token::TokenArgs),
     /// Print a completion script for a shell
     Completions(completions::CompletionsArgs),
 }
@@ -160,6 +165,8 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Cloud(args) => cloud::run(&context, args).await,
         Command::Demo(args) => demo::run(args).await,
         Command::Schema(args) => schema::run(args),
+        Command::Openapi => openapi::run(),
+        Command::Token(args) => token::run(&context, args),
         Command::Completions(args) => completions::run(args),
     }
 }

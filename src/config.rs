@@ -14,6 +14,7 @@ mod report;
 pub mod schema;
 pub mod service;
 mod syntax;
+pub mod tokens;
 pub mod watch;
 
 use std::collections::BTreeMap;

@@ -1,11 +1,17 @@
-//! Health and metrics over HTTP: what a supervisor, a load balancer and Prometheus ask.
+//! What the service says over HTTP: health and metrics for a supervisor, a load balancer and Prometheus, and the
+//! operators' [`api`].
 //!
-//! Everything here is answered from memory. The pages must work exactly when the database, the cloud or the loop does
-//! not, so no handler waits for any of them, none reads a request's body, and no client can hold a connection for long
+//! Health and metrics are answered from this process's own memory. They must work exactly when the database, the cloud or
+//! the loop does not, so their handlers wait for none of them and need no token. No client can hold a connection for long
 //! (see [`listener`]).
 
+pub mod access;
+pub mod api;
 pub mod listener;
+mod mark;
 pub mod metrics;
+pub mod problem;
+pub mod tls;
 
 use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -13,15 +19,20 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
+use axum::extract::connect_info::Connected;
 use axum::http::{StatusCode, Uri, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
-use serde::Serialize;
+use axum::serve::IncomingStream;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::http::access::Peer;
+use crate::http::api::Api;
 use crate::http::listener::Bounded;
 use crate::http::metrics::MetricsPage;
+use crate::http::problem::Problem;
+use crate::http::tls::Identity;
 use crate::reconcile::health::Health;
 
 /// How often histograms are folded into their buckets, so that a service that nobody scrapes keeps a bounded memory.
@@ -36,6 +47,10 @@ pub struct Pages {
     pub health: Arc<Health>,
     /// The metrics of this process.
     pub metrics: MetricsPage,
+    /// The operators' API.
+    pub api: Arc<Api>,
+    /// Who the service says it is; `None`: it speaks without TLS.
+    pub identity: Option<Arc<Identity>>,
 }
 
 impl Pages {
@@ -75,23 +90,35 @@ impl Startup {
 
 /// Serves the pages until `stop`, then lets open requests finish.
 pub async fn serve(listener: TcpListener, pages: Pages, stop: CancellationToken) -> io::Result<()> {
-    let metrics = pages.metrics.clone();
-    let server = axum::serve(Bounded::new(listener), router(pages))
+    let (metrics, api, identity) = (pages.metrics.clone(), Arc::clone(&pages.api), pages.identity.clone());
+    let service = router(pages).into_make_service_with_connect_info::<Peer>();
+    let server = axum::serve(Bounded::new(listener, identity.clone()), service)
         .with_graceful_shutdown(async move { stop.cancelled().await });
     tokio::select! {
         result = server => result,
-        never = keep_up(&metrics) => match never {},
+        never = keep_up(&metrics, &api, identity.as_deref()) => match never {},
     }
 }
 
-async fn keep_up(metrics: &MetricsPage) -> std::convert::Infallible {
+impl Connected<IncomingStream<'_, Bounded>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, Bounded>) -> Self {
+        Self(*stream.remote_addr())
+    }
+}
+
+async fn keep_up(metrics: &MetricsPage, api: &Api, identity: Option<&Identity>) -> std::convert::Infallible {
     loop {
         tokio::time::sleep(UPKEEP).await;
         metrics.fold();
+        if let Some(identity) = identity {
+            identity.refresh();
+        }
+        api.door().keep_up(api.history_now()).await;
     }
 }
 
 fn router(pages: Pages) -> Router {
+    let api = api::router(&pages.api);
     Router::new()
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
@@ -99,6 +126,7 @@ fn router(pages: Pages) -> Router {
         .fallback(no_such_page)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(pages)
+        .nest("/api/v1", api)
 }
 
 async fn healthz() -> &'static str {
@@ -110,10 +138,7 @@ async fn readyz(State(pages): State<Pages>) -> Response {
     if missing.is_empty() {
         return "ready\n".into_response();
     }
-    let mut problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Not ready");
-    problem.detail = missing.join("; ");
-    problem.missing = missing;
-    problem.into_response()
+    Problem::unavailable("not_ready", "").missing(missing).into_response()
 }
 
 async fn metrics_page(State(pages): State<Pages>) -> Response {
@@ -121,48 +146,14 @@ async fn metrics_page(State(pages): State<Pages>) -> Response {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], pages.metrics.render()).into_response()
 }
 
-async fn no_such_page(uri: Uri) -> Response {
-    let mut problem = Problem::new(StatusCode::NOT_FOUND, "No such page");
-    problem.detail = format!("{} is not served here; /healthz, /readyz and /metrics are", uri.path());
-    problem.into_response()
+async fn no_such_page(uri: Uri) -> Problem {
+    let detail = format!("{} is not served here; /healthz, /readyz, /metrics and /api/v1 are", uri.path());
+    Problem::unknown("unknown_page", detail)
 }
 
-async fn method_not_allowed() -> Response {
-    let mut problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed");
-    "this page is read with GET".clone_into(&mut problem.detail);
-    problem.into_response()
-}
-
-/// RFC 9457: an error that a program can read.
-#[derive(Debug, Serialize)]
-struct Problem {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    title: &'static str,
-    status: u16,
-    detail: String,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    missing: Vec<String>,
-}
-
-impl Problem {
-    fn new(status: StatusCode, title: &'static str) -> Self {
-        Self {
-            kind: "about:blank",
-            title,
-            status: status.as_u16(),
-            detail: String::new(),
-            missing: Vec::new(),
-        }
-    }
-}
-
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let body = serde_json::to_string(&self).unwrap_or_default();
-        (status, [(header::CONTENT_TYPE, "application/problem+json")], body + "\n").into_response()
-    }
+async fn method_not_allowed() -> Problem {
+    let detail = "this page is read with GET";
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed", "method_not_allowed", detail)
 }
 
 #[cfg(test)]
@@ -176,14 +167,5 @@ mod tests {
         assert_eq!(startup.missing().as_deref(), Some("the schema"));
         startup.done();
         assert_eq!(startup.missing(), None);
-    }
-
-    #[test]
-    fn a_problem_is_json_of_its_own_type() {
-        let mut problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Not ready");
-        problem.missing = vec!["the database".to_owned()];
-        let response = problem.into_response();
-        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
     }
 }

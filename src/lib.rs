@@ -13,7 +13,8 @@
 //! | 3 | [`clock`], [`entropy`], [`provider`], [`signals`], [`store`] | contracts: traits and what they speak of |
 //! | 4 | the folders of the same names | implementations of the contracts |
 //! | 5 | [`reconcile`] | the loop |
-//! | 6 | [`http`] | health and metrics |
+//! | 5 | [`view`] | what people and programs are told |
+//! | 6 | [`http`] | the API, health and metrics |
 //! | 7 | [`cli`] | one file a command |
 
 pub mod cli;
@@ -27,3 +28,4 @@ pub mod provider;
 pub mod reconcile;
 pub mod signals;
 pub mod store;
+pub mod view;

@@ -15,10 +15,12 @@
 //! | [`calls`] | the one way to a mutating call: row first, then the call, then its outcome |
 //! | [`roster`] | which fleets this replica should hold, where several share them |
 //! | [`pace`] | how long to wait before the same thing again |
+//! | [`control`] | what the outside may know and ask while the loop runs |
 //! | [`driver`] | the only spawns |
 
 pub mod calls;
 pub mod commit;
+pub mod control;
 pub mod desk;
 pub mod drain;
 pub mod driver;

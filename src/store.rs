@@ -4,6 +4,7 @@
 //! run out. Every method is one transaction: it happened or it did not. All times are the store's own clock.
 
 pub mod embedded;
+pub mod history;
 pub mod memory;
 pub mod postgres;
 mod shared;
@@ -181,13 +182,14 @@ pub enum TakenOver {
 }
 
 /// A lease as it stands, for people.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Lease {
     /// Who holds it, or held it last.
     pub holder: ReplicaId,
     /// Under which number.
     pub epoch: Epoch,
     /// Until when.
+    #[schema(value_type = DateTime<Utc>)]
     pub expires_at: Timestamp,
 }
 
@@ -387,6 +389,8 @@ pub enum OperatorActionKind {
     SetSize(u32),
     /// Ask the next decision to take one host out.
     Drain(InstanceId),
+    /// Ask for a decision now; it asks for nothing else.
+    Evaluate,
 }
 
 /// Which changes are meant.

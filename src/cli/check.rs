@@ -9,7 +9,6 @@ use crate::cli::context::{Context, environment};
 use crate::cli::exit::{FAILED, Silent, USAGE, sentence};
 use crate::cli::output::{self, Report};
 use crate::cli::wiring;
-use crate::cli::words::{count, many, moment, span};
 use crate::config::fleet::FleetConfig;
 use crate::config::service::{DatabaseSource, ProviderConfig};
 use crate::config::{ConfigErrors, Configuration};
@@ -17,6 +16,7 @@ use crate::decide::policy::Mode;
 use crate::domain::ids::FleetName;
 use crate::provider::verify::{self, Verdict};
 use crate::store::Store as _;
+use crate::view::words::{count, many, moment, span};
 
 /// `check`.
 #[derive(Debug, Args)]

@@ -17,13 +17,13 @@ use crate::cli::context::Context;
 use crate::cli::exit::Usage;
 use crate::cli::output::{self, Report};
 use crate::cli::stop::Stop;
-use crate::cli::words::parse_span;
 use crate::clock::SystemClock;
 use crate::provider::simulated::SimulatedCloud;
 use crate::provider::simulated::model::load::AtEnd;
 use crate::provider::simulated::options::CloudOptions;
 use crate::provider::simulated::options::load::LoadOptions;
 use crate::provider::simulated::options::parts::Span;
+use crate::view::words::parse_span;
 
 /// `cloud`.
 #[derive(Debug, Args)]

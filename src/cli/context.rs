@@ -29,7 +29,7 @@ impl Context {
             output::complain(&format!(
                 "The configuration in {} was not accepted: {} above.",
                 self.dir.display(),
-                crate::cli::words::count(errors.errors.len(), "error")
+                crate::view::words::count(errors.errors.len(), "error")
             ));
             Silent(USAGE).into()
         })

@@ -7,14 +7,14 @@ use clap::Args;
 
 use crate::cli::context::Context;
 use crate::cli::exit::Refused;
-use crate::cli::operator::{self, Wait, Way, Who};
+use crate::cli::operator::{self, Wait, Who};
 use crate::cli::wiring;
-use crate::cli::words::{moment, span};
 use crate::config::Configuration;
-use crate::config::fleet::FleetConfig;
-use crate::domain::host::{Host, HostState};
+use crate::domain::host::Host;
 use crate::domain::ids::InstanceId;
-use crate::store::{OperatorActionKind, Store, StoredFleet};
+use crate::store::{OperatorActionKind, Store};
+use crate::view::request::drain_allowed;
+use crate::view::words::span;
 
 /// `drain INSTANCE`.
 #[derive(Debug, Args)]
@@ -39,10 +39,8 @@ pub(crate) async fn run(context: &Context, args: &DrainArgs) -> anyhow::Result<(
             host.id, host.fleet, host.fleet
         ))
     })?;
-    may_go(&host)?;
     let stored = store.fleet_load(&host.fleet, Duration::ZERO, Duration::ZERO).await?;
-    operator::unhindered(config, &stored, Way::Smaller)?;
-    floor_kept(config, &host, &stored)?;
+    drain_allowed(config, &stored, &host)?;
     let message = format!(
         "{}: the drain of {} is recorded; the next evaluation (every {}) starts it.",
         host.fleet,
@@ -66,39 +64,4 @@ async fn find(store: &dyn Store, configuration: &Configuration, id: &str) -> any
         "no host {id} is known here: `fleet-scaler hosts FLEET` lists those of a fleet ({})",
         fleets.join(", ")
     ))
-}
-
-/// A host that is leaving, or gone, cannot be sent away again.
-fn may_go(host: &Host) -> Result<(), Refused> {
-    let already = match &host.state {
-        HostState::Draining { drain }
-        | HostState::Deregistered { drain, .. }
-        | HostState::Terminating { drain, .. } => {
-            format!("is {} since {} ({})", host.state.name(), moment(drain.started_at), drain.reason)
-        }
-        HostState::Terminated { since, .. } | HostState::Lost { since } => {
-            format!("is gone ({}) since {}", host.state.name(), moment(*since))
-        }
-        HostState::Pending { .. }
-        | HostState::Running { .. }
-        | HostState::Registered { .. }
-        | HostState::Healthy { .. }
-        | HostState::Unhealthy { .. } => return Ok(()),
-    };
-    Err(Refused(format!("{}: {} {already}. Nothing was recorded", host.fleet, host.id)))
-}
-
-/// No drain that a person chooses starts while the hosts that would still serve are fewer than `min`.
-fn floor_kept(config: &FleetConfig, host: &Host, stored: &StoredFleet) -> Result<(), Refused> {
-    let min = config.size.min;
-    let healthy = |host: &Host| matches!(host.state, HostState::Healthy { .. });
-    let serving = stored.hosts.iter().filter(|host| healthy(host)).count();
-    if !healthy(host) || serving > min as usize {
-        return Ok(());
-    }
-    Err(Refused(format!(
-        "{}: {} serves, and so do {serving} hosts in all, while min is {min}. Set a larger size first, or wait until \
-         more hosts are healthy. Nothing was recorded",
-        config.name, host.id
-    )))
 }

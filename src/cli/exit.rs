@@ -19,10 +19,7 @@ pub(crate) const REFUSED: u8 = 3;
 #[error("{0}")]
 pub(crate) struct Usage(pub(crate) String);
 
-/// A guard refused it.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct Refused(pub(crate) String);
+pub(crate) use crate::view::request::Refused;
 
 /// Everything that is to be said was said already; only the code is left.
 #[derive(Debug, thiserror::Error)]

@@ -8,15 +8,11 @@ use serde::Serialize;
 use crate::cli::context::Context;
 use crate::cli::output::{self, Report};
 use crate::cli::wiring;
-use crate::cli::words::{Since, moment, parse_since};
-use crate::decide::plan::{
-    Action, Answer, Effect, Granted, PlannedDrain, PlannedLaunch, ReasonCode, Recommendation, Verdict,
-};
-use crate::decide::signal::Observation;
+use crate::decide::plan::{Action, Effect, Granted, Verdict};
 use crate::decide::snapshot::CloudView;
-use crate::domain::ids::{DecisionId, Epoch, FleetName, InstanceId, ReplicaId};
-use crate::domain::time::Timestamp;
-use crate::store::{DecisionFilter, DecisionRow};
+use crate::store::DecisionFilter;
+use crate::view::decision::{Decision, parse_action};
+use crate::view::words::{Since, moment, parse_since};
 
 /// `history [FLEET]`.
 #[derive(Debug, Args)]
@@ -37,14 +33,6 @@ pub(crate) struct HistoryArgs {
     verbose: bool,
 }
 
-fn parse_action(text: &str) -> Result<Action, String> {
-    let wanted = text.replace('-', "_");
-    Action::ALL.into_iter().find(|action| action.as_str() == wanted).ok_or_else(|| {
-        let known = Action::ALL.map(Action::as_str).join(", ");
-        format!("there is no such action; one of {known}")
-    })
-}
-
 /// Runs it.
 pub(crate) async fn run(context: &Context, args: &HistoryArgs) -> anyhow::Result<()> {
     let configuration = context.configuration()?;
@@ -60,7 +48,7 @@ pub(crate) async fn run(context: &Context, args: &HistoryArgs) -> anyhow::Result
     };
     let filter = DecisionFilter { fleet, since, action: args.action, limit: args.limit };
     let rows = store.decisions(&filter).await?;
-    let report = History { decisions: rows.into_iter().map(Entry::from).collect(), verbose: args.verbose };
+    let report = History { decisions: rows.into_iter().map(Decision::from).collect(), verbose: args.verbose };
     output::print(context.format, &report)?;
     memory.close().await;
     Ok(())
@@ -69,66 +57,9 @@ pub(crate) async fn run(context: &Context, args: &HistoryArgs) -> anyhow::Result
 #[derive(Debug, Serialize)]
 #[serde(transparent)]
 struct History {
-    decisions: Vec<Entry>,
+    decisions: Vec<Decision>,
     #[serde(skip)]
     verbose: bool,
-}
-
-/// One decision, under the names that the audit view gives its columns.
-#[derive(Debug, Serialize)]
-struct Entry {
-    decision_id: DecisionId,
-    at: Timestamp,
-    last_at: Timestamp,
-    count: i64,
-    fleet: FleetName,
-    replica: ReplicaId,
-    epoch: Epoch,
-    action: Action,
-    size_before: u32,
-    size_wanted: u32,
-    code: ReasonCode,
-    reason: String,
-    outcome: String,
-    inputs: Observation,
-    recommendations: Vec<Recommendation>,
-    verdicts: Vec<Verdict>,
-    launches: Vec<PlannedLaunch>,
-    drains: Vec<PlannedDrain>,
-    cancelled_drains: Vec<InstanceId>,
-    rules_fired: Vec<String>,
-    answered: Vec<Answer>,
-    cloud: CloudView,
-}
-
-impl From<DecisionRow> for Entry {
-    fn from(row: DecisionRow) -> Self {
-        let plan = row.plan;
-        Self {
-            decision_id: row.id,
-            at: row.at,
-            last_at: row.last_at,
-            count: row.count,
-            fleet: row.fleet,
-            replica: row.replica,
-            epoch: row.epoch,
-            action: plan.action,
-            size_before: plan.size_before,
-            size_wanted: plan.size_wanted,
-            code: plan.code,
-            reason: plan.reason,
-            outcome: row.outcome,
-            inputs: plan.observation,
-            recommendations: plan.recommendations,
-            verdicts: plan.verdicts,
-            launches: plan.launches,
-            drains: plan.drains,
-            cancelled_drains: plan.cancelled_drains,
-            rules_fired: plan.rules_fired,
-            answered: plan.answered,
-            cloud: plan.cloud,
-        }
-    }
 }
 
 impl Report for History {
@@ -137,88 +68,89 @@ impl Report for History {
             return "No decision matches.".to_owned();
         }
         if self.verbose {
-            return self.decisions.iter().map(Entry::page).collect::<Vec<_>>().join("\n\n");
+            return self.decisions.iter().map(page).collect::<Vec<_>>().join("\n\n");
         }
         output::table(
             ["AT", "FLEET", "ACTION", "SIZE", "OUTCOME", "TIMES", "WHY"],
-            self.decisions.iter().map(Entry::row),
+            self.decisions.iter().map(row),
         )
     }
 }
 
-impl Entry {
-    fn size(&self) -> String {
-        if self.size_before == self.size_wanted {
-            self.size_wanted.to_string()
-        } else {
-            format!("{} -> {}", self.size_before, self.size_wanted)
-        }
+fn size(decision: &Decision) -> String {
+    if decision.size_before == decision.size_wanted {
+        decision.size_wanted.to_string()
+    } else {
+        format!("{} -> {}", decision.size_before, decision.size_wanted)
     }
+}
 
-    fn row(&self) -> [String; 7] {
-        [
-            moment(self.at),
-            self.fleet.to_string(),
-            self.action.to_string(),
-            self.size(),
-            self.outcome.clone(),
-            self.count.to_string(),
-            self.reason.clone(),
-        ]
-    }
+fn row(decision: &Decision) -> [String; 7] {
+    [
+        moment(decision.at),
+        decision.fleet.to_string(),
+        decision.action.to_string(),
+        size(decision),
+        decision.outcome.clone(),
+        decision.count.to_string(),
+        decision.reason.clone(),
+    ]
+}
 
-    fn page(&self) -> String {
-        let mut page = format!(
-            "{}  {}  {}  {}  ({})\n  {}",
-            moment(self.at),
-            self.fleet,
-            self.action,
-            self.size(),
-            self.outcome,
-            self.reason
-        );
-        if self.count > 1 {
-            let _ = write!(page, "\n  the same answer {} times, until {}", self.count, moment(self.last_at));
-        }
-        let _ = write!(
-            page,
-            "\n  decision {} by {} at epoch {}; {} of {} hosts heard",
-            self.decision_id, self.replica, self.epoch, self.inputs.hosts_heard, self.inputs.hosts_asked
-        );
-        for line in self.details() {
-            page.push_str("\n    ");
-            page.push_str(&line);
-        }
-        page
+fn page(decision: &Decision) -> String {
+    let mut page = format!(
+        "{}  {}  {}  {}  ({})\n  {}",
+        moment(decision.at),
+        decision.fleet,
+        decision.action,
+        size(decision),
+        decision.outcome,
+        decision.reason
+    );
+    if decision.count > 1 {
+        let until = moment(decision.last_at);
+        let _ = write!(page, "\n  the same answer {} times, until {until}", decision.count);
     }
+    let inputs = &decision.inputs;
+    let _ = write!(
+        page,
+        "\n  decision {} by {} at epoch {}; {} of {} hosts heard",
+        decision.decision_id, decision.replica, decision.epoch, inputs.hosts_heard, inputs.hosts_asked
+    );
+    for line in details(decision) {
+        page.push_str("\n    ");
+        page.push_str(&line);
+    }
+    page
+}
 
-    fn details(&self) -> Vec<String> {
-        let mut lines = Vec::new();
-        if let CloudView::Unknown(why) = &self.cloud {
-            lines.push(format!("the cloud could not be seen: {why}"));
-        }
-        lines.extend(self.recommendations.iter().map(|recommendation| {
-            let size = recommendation.size.map_or_else(|| "no opinion".to_owned(), |size| size.to_string());
-            format!("{}: {size}: {}", recommendation.source, recommendation.because)
-        }));
-        lines.extend(self.verdicts.iter().filter(|verdict| verdict.effect != Effect::Pass).map(verdict_line));
-        lines.extend(
-            self.launches
-                .iter()
-                .map(|launch| format!("launch {} of {} in {}", launch.count, launch.pool, launch.subnet)),
-        );
-        lines.extend(self.drains.iter().map(|drain| format!("drain {} ({})", drain.host, drain.reason)));
-        lines.extend(self.cancelled_drains.iter().map(|host| format!("keep {host} after all")));
-        lines.extend(self.answered.iter().map(|answer| {
-            let word = match answer.granted {
-                Granted::Yes => "granted",
-                Granted::No => "refused",
-            };
-            format!("request {} {word}: {}", answer.request, answer.because)
-        }));
-        lines.extend(self.inputs.faults.iter().map(|fault| format!("fault: {fault}")));
-        lines
+fn details(decision: &Decision) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let CloudView::Unknown(why) = &decision.cloud {
+        lines.push(format!("the cloud could not be seen: {why}"));
     }
+    lines.extend(decision.recommendations.iter().map(|recommendation| {
+        let size = recommendation.size.map_or_else(|| "no opinion".to_owned(), |size| size.to_string());
+        format!("{}: {size}: {}", recommendation.source, recommendation.because)
+    }));
+    lines.extend(decision.verdicts.iter().filter(|verdict| verdict.effect != Effect::Pass).map(verdict_line));
+    lines.extend(
+        decision
+            .launches
+            .iter()
+            .map(|launch| format!("launch {} of {} in {}", launch.count, launch.pool, launch.subnet)),
+    );
+    lines.extend(decision.drains.iter().map(|drain| format!("drain {} ({})", drain.host, drain.reason)));
+    lines.extend(decision.cancelled_drains.iter().map(|host| format!("keep {host} after all")));
+    lines.extend(decision.answered.iter().map(|answer| {
+        let word = match answer.granted {
+            Granted::Yes => "granted",
+            Granted::No => "refused",
+        };
+        format!("request {} {word}: {}", answer.request, answer.because)
+    }));
+    lines.extend(decision.inputs.faults.iter().map(|fault| format!("fault: {fault}")));
+    lines
 }
 
 fn verdict_line(verdict: &Verdict) -> String {
@@ -230,17 +162,5 @@ fn verdict_line(verdict: &Verdict) -> String {
         Effect::Clamp { from, to } => format!("guard {guard}: {from} -> {to}: {}", verdict.because),
         Effect::Refuse => format!("guard {guard}: refused: {}", verdict.because),
         Effect::Pass => format!("guard {guard}: passed: {}", verdict.because),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_action_is_taken_with_either_dash() {
-        assert_eq!(parse_action("scale-in").unwrap(), Action::ScaleIn);
-        assert_eq!(parse_action("scale_in").unwrap(), Action::ScaleIn);
-        assert!(parse_action("explode").unwrap_err().contains("repair"));
     }
 }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::cli::context::Context;
 use crate::cli::output::{self, Report};
 use crate::cli::wiring;
-use crate::cli::words::count;
+use crate::view::words::count;
 
 /// Runs it.
 pub(crate) async fn run(context: &Context) -> anyhow::Result<()> {

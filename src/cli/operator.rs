@@ -11,13 +11,12 @@ use serde::Serialize;
 use crate::cli::context::{self, Context};
 use crate::cli::exit::Refused;
 use crate::cli::output::{self, Report};
-use crate::cli::words::{moment, parse_reason, parse_span, span};
-use crate::config::fleet::FleetConfig;
 use crate::decide::plan::Granted;
-use crate::decide::policy::Mode;
 use crate::domain::ids::{DecisionId, FleetName, OperatorActionId};
 use crate::entropy::{ChaChaEntropy, Entropy as _};
-use crate::store::{DecisionFilter, OperatorAction, OperatorActionKind, Store, StoredFleet};
+use crate::store::{DecisionFilter, OperatorAction, OperatorActionKind, Store};
+use crate::view::action::word;
+use crate::view::words::{parse_reason, parse_span, span};
 
 /// How often the answer is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -69,35 +68,6 @@ impl Report for Recorded {
     }
 }
 
-/// Which way a request would change the fleet.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Way {
-    Larger,
-    Smaller,
-}
-
-/// A fleet in dry-run, or paused that way, would refuse the request: the person hears it now, and nothing is recorded.
-pub(crate) fn unhindered(config: &FleetConfig, stored: &StoredFleet, way: Way) -> Result<(), Refused> {
-    let name = &config.name;
-    if config.mode == Mode::DryRun {
-        return Err(Refused(format!("{name} is in dry-run: nothing is done to it. Nothing was recorded")));
-    }
-    let (pause, direction) = match way {
-        Way::Larger => (&stored.memory.pause_out, "out"),
-        Way::Smaller => (&stored.memory.pause_in, "in"),
-    };
-    let Some(pause) = pause.as_ref().filter(|pause| pause.holds(stored.now)) else { return Ok(()) };
-    let until = match pause.until {
-        Some(until) => format!("until {}", moment(until)),
-        None => "until resumed".to_owned(),
-    };
-    Err(Refused(format!(
-        "{name}: scale-{direction} is paused {until} by {}: {}. `fleet-scaler resume {name}` ends it. Nothing was \
-         recorded",
-        pause.actor, pause.reason
-    )))
-}
-
 /// Records what a person asks.
 pub(crate) async fn record(
     store: &dyn Store,
@@ -124,15 +94,6 @@ pub(crate) async fn record(
         message,
         answer: None,
     })
-}
-
-fn word(kind: &OperatorActionKind) -> &'static str {
-    match kind {
-        OperatorActionKind::Pause { .. } => "pause",
-        OperatorActionKind::Resume => "resume",
-        OperatorActionKind::SetSize(_) => "set_size",
-        OperatorActionKind::Drain(_) => "drain",
-    }
 }
 
 /// Prints what was recorded; where the caller wants to wait, with the answer.

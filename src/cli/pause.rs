@@ -8,9 +8,9 @@ use crate::cli::context::Context;
 use crate::cli::operator::{self, Who};
 use crate::cli::output;
 use crate::cli::wiring;
-use crate::cli::words::{moment, parse_reason, parse_span, span};
 use crate::domain::time::after;
 use crate::store::{Direction, OperatorActionKind};
+use crate::view::words::{moment, parse_reason, parse_span, span};
 
 /// `pause FLEET`.
 #[derive(Debug, Args)]

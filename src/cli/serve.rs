@@ -16,12 +16,17 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::context::Context;
-use crate::cli::exit::{FAILED, sentence};
+use crate::cli::exit::{FAILED, Usage, sentence};
 use crate::cli::wiring::{self, Database, Memory};
 use crate::clock::SystemClock;
 use crate::config::Configuration;
+use crate::entropy::ChaChaEntropy;
+use crate::http::access::{Door, Keeper};
+use crate::http::api::Api;
 use crate::http::metrics::MetricsPage;
+use crate::http::tls::Identity;
 use crate::http::{self, Pages, Startup};
+use crate::reconcile::control::Control;
 use crate::reconcile::driver;
 use crate::reconcile::health::Health;
 use crate::store::StoreError;
@@ -51,14 +56,7 @@ pub(crate) async fn run(context: &Context, args: &ServeArgs) -> anyhow::Result<(
     let listener = TcpListener::bind(listen).await.with_context(|| {
         format!("{listen} cannot be listened on: is another one running? Change http.listen or stop it")
     })?;
-    let service = Service {
-        configuration,
-        context: context.clone(),
-        startup: Arc::new(Startup::waiting("the database was not asked yet")),
-        health: Arc::new(Health::new(Arc::new(SystemClock))),
-        reload: Arc::new(Notify::new()),
-        stop: CancellationToken::new(),
-    };
+    let service = Service::new(context, configuration)?;
     let mut wishes = Wishes::listen(&service)?;
     tracing::info!(address = %listener.local_addr().unwrap_or(listen), "listening");
     tokio::select! {
@@ -72,14 +70,48 @@ struct Service {
     context: Context,
     startup: Arc<Startup>,
     health: Arc<Health>,
+    control: Arc<Control>,
+    api: Arc<Api>,
+    identity: Option<Arc<Identity>>,
     reload: Arc<Notify>,
     stop: CancellationToken,
 }
 
 impl Service {
+    fn new(context: &Context, configuration: Configuration) -> anyhow::Result<Self> {
+        let clock = Arc::new(SystemClock);
+        let startup = Arc::new(Startup::waiting("the database was not asked yet"));
+        let control = Arc::new(Control::new(configuration.clone()));
+        let keeper = configuration.service.http.tokens_file.clone().map(Keeper::open).transpose()?;
+        let tls = configuration.service.http.tls.clone();
+        let identity = tls.map(|files| Identity::open(files.certificate, files.key)).transpose();
+        let identity = identity.map_err(|error| Usage(error.to_string()))?.map(Arc::new);
+        let stop = CancellationToken::new();
+        let api = Api::new(
+            startup.clone(),
+            control.clone(),
+            clock.clone(),
+            Arc::new(ChaChaEntropy::from_os()),
+            Door::new(clock.clone(), keeper),
+            stop.clone(),
+        );
+        Ok(Self {
+            configuration,
+            context: context.clone(),
+            startup,
+            health: Arc::new(Health::new(clock)),
+            control,
+            api: Arc::new(api),
+            identity,
+            reload: Arc::new(Notify::new()),
+            stop,
+        })
+    }
+
     /// The pages and the work beside each other; the pages outlive the work by a moment.
     async fn serve(&self, listener: TcpListener, metrics: MetricsPage, migrate: bool) -> anyhow::Result<()> {
-        let pages = Pages { startup: self.startup.clone(), health: self.health.clone(), metrics };
+        let (startup, health, api) = (self.startup.clone(), self.health.clone(), self.api.clone());
+        let pages = Pages { startup, health, metrics, api, identity: self.identity.clone() };
         let close_pages = CancellationToken::new();
         let mut pages = pin!(http::serve(listener, pages, close_pages.clone()));
         let mut work = pin!(self.work(migrate));
@@ -117,12 +149,13 @@ impl Service {
     async fn loop_with(&self, memory: &Memory) -> anyhow::Result<()> {
         let cloud = wiring::cloud(&self.configuration).await?;
         let parts = wiring::parts(cloud.provider.clone(), memory.store.clone())?;
+        self.api.serve(memory.store.clone(), parts.replica.clone());
         tracing::info!(replica = %parts.replica, fleets = self.configuration.fleets.len(), "the loop starts");
         self.startup.done();
         let grace = self.configuration.service.shutdown_grace + BEYOND_GRACE;
         let mut driver = pin!(driver::run(
             parts,
-            self.configuration.clone(),
+            self.control.clone(),
             self.context.dir.clone(),
             self.health.clone(),
             self.reload.clone(),

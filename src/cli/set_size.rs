@@ -1,17 +1,15 @@
 //! `set-size`: one manual decision, within the fleet's bounds.
 
-use std::cmp::Ordering;
 use std::time::Duration;
 
 use clap::Args;
 
 use crate::cli::context::Context;
-use crate::cli::exit::Refused;
-use crate::cli::operator::{self, Wait, Way, Who};
+use crate::cli::operator::{self, Wait, Who};
 use crate::cli::wiring;
-use crate::cli::words::span;
-use crate::config::fleet::FleetConfig;
 use crate::store::OperatorActionKind;
+use crate::view::request::{size_allowed, within_bounds};
+use crate::view::words::span;
 
 /// `set-size FLEET N`.
 #[derive(Debug, Args)]
@@ -35,9 +33,7 @@ pub(crate) async fn run(context: &Context, args: &SetSizeArgs) -> anyhow::Result
     let memory = wiring::open(&configuration).await?;
     let store = memory.store();
     let stored = store.fleet_load(&config.name, Duration::ZERO, Duration::ZERO).await?;
-    if let Some(way) = way(stored.memory.desired, args.size) {
-        operator::unhindered(config, &stored, way)?;
-    }
+    size_allowed(config, &stored, args.size)?;
     let message = format!(
         "{}: size {} is recorded; the next evaluation (every {}) acts on it.",
         config.name,
@@ -50,25 +46,4 @@ pub(crate) async fn run(context: &Context, args: &SetSizeArgs) -> anyhow::Result
     let result = operator::conclude(context, store, recorded, &args.wait).await;
     memory.close().await;
     result
-}
-
-/// Which way the fleet would go; `None`: it stays, or nothing was ever decided.
-fn way(desired: Option<u32>, size: u32) -> Option<Way> {
-    match desired?.cmp(&size) {
-        Ordering::Less => Some(Way::Larger),
-        Ordering::Greater => Some(Way::Smaller),
-        Ordering::Equal => None,
-    }
-}
-
-fn within_bounds(config: &FleetConfig, size: u32) -> Result<(), Refused> {
-    let (min, max) = (config.size.min, config.size.max);
-    if (min..=max).contains(&size) {
-        return Ok(());
-    }
-    let (relation, bound) = if size < min { ("below min", min) } else { ("above max", max) };
-    Err(Refused(format!(
-        "{}: size {size} is {relation} = {bound}; the configuration allows {min} to {max}. Nothing was recorded",
-        config.name
-    )))
 }

@@ -1,6 +1,5 @@
 //! `status`: how a fleet stands, on one screen.
 
-mod fleet;
 mod page;
 
 use std::time::Duration;
@@ -10,14 +9,14 @@ use serde::Serialize;
 
 use crate::cli::context::Context;
 use crate::cli::output::{self, Report};
-use crate::cli::status::fleet::FleetStatus;
 use crate::cli::wiring;
 use crate::config::fleet::FleetConfig;
 use crate::domain::ids::FleetName;
 use crate::store::{DecisionFilter, Store};
+use crate::view::fleet::FleetStatus;
 
-/// Observations are not shown, so the window is not asked for further back than this.
-const HORIZON: Duration = Duration::from_secs(1);
+/// How far back observations are looked for: those before say nothing about now.
+const HORIZON: Duration = Duration::from_mins(10);
 
 /// `status [FLEET]`.
 #[derive(Debug, Args)]

@@ -77,6 +77,17 @@ pub struct HttpConfig {
     pub listen: SocketAddr,
     /// Hashed bearer tokens; off loopback the service refuses to start without them.
     pub tokens_file: Option<PathBuf>,
+    /// The certificate and its key; `None`: the service speaks without TLS.
+    pub tls: Option<TlsFiles>,
+}
+
+/// Where the service's certificate is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate in PEM, the server's first.
+    pub certificate: PathBuf,
+    /// Its private key in PEM.
+    pub key: PathBuf,
 }
 
 /// Which cloud.

@@ -30,6 +30,17 @@ pub struct Condition {
     formula: Formula,
 }
 
+/// A number that a condition compares a signal with: a line on a chart.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Threshold {
+    /// The signal.
+    pub signal: SignalName,
+    /// How, with the signal on the left: `>`, `>=`, `<`, `<=`, `==` or `!=`.
+    pub comparison: &'static str,
+    /// The number.
+    pub value: f64,
+}
+
 /// What a condition says of one observation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Truth {
@@ -81,6 +92,14 @@ impl Condition {
     #[must_use]
     pub fn signals(&self) -> Vec<String> {
         self.signals.iter().cloned().collect()
+    }
+
+    /// The numbers that it compares signals with, in its order. What it computes first is not among them.
+    #[must_use]
+    pub fn thresholds(&self) -> Vec<Threshold> {
+        let mut thresholds = Vec::new();
+        self.formula.collect_thresholds(&mut thresholds);
+        thresholds
     }
 
     /// The signals it uses that have no value in this observation.

@@ -76,7 +76,7 @@ impl Plan {
 }
 
 /// What kind of reason a plan has: the same words for the same thing, whatever the numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ReasonCode {
     /// Nothing asks for a change.
@@ -133,7 +133,7 @@ impl fmt::Display for ReasonCode {
 }
 
 /// In which direction a decision goes, and on whose account.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
     /// Nothing changes.
@@ -176,7 +176,7 @@ impl fmt::Display for Action {
 }
 
 /// What one rule, target or request would like the size to be.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Recommendation {
     /// Whose: `rule hot`, `target cpu-60`.
     pub source: String,
@@ -187,7 +187,7 @@ pub struct Recommendation {
 }
 
 /// What one guard said.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Verdict {
     /// Which guard.
     pub guard: Guard,
@@ -198,7 +198,7 @@ pub struct Verdict {
 }
 
 /// The guards, in the order in which they speak.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Guard {
     /// An operator said "not now".
@@ -271,7 +271,7 @@ impl fmt::Display for Guard {
 }
 
 /// What a guard did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Effect {
     /// Nothing.
@@ -288,7 +288,7 @@ pub enum Effect {
 }
 
 /// Hosts to buy in one place, as one launch intent.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct PlannedLaunch {
     /// Zone and type.
     pub pool: Pool,
@@ -299,7 +299,7 @@ pub struct PlannedLaunch {
 }
 
 /// One host to take out.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct PlannedDrain {
     /// Which.
     pub host: InstanceId,
@@ -310,7 +310,7 @@ pub struct PlannedDrain {
 }
 
 /// What became of an operator's request.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Answer {
     /// Which.
     pub request: OperatorActionId,
@@ -321,7 +321,7 @@ pub struct Answer {
 }
 
 /// Whether a request was granted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Granted {
     /// It was.

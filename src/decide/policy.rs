@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::decide::condition::Condition;
-use crate::decide::signal::SignalName;
+use crate::decide::condition::{Condition, Facet, Truth};
+use crate::decide::signal::{Observation, SignalName};
 use crate::domain::ids::{FleetName, InstanceType, SubnetId, TargetGroupArn, Zone};
 
 /// One fleet's policy.
@@ -77,7 +77,7 @@ pub struct Place {
 }
 
 /// Whether a fleet's decisions are acted on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {
     /// Decides and acts.
@@ -112,6 +112,20 @@ pub struct Rule {
     pub action: RuleAction,
     /// How long after it fired it may fire again; `None`: the fleet's cooldown of its direction.
     pub cooldown: Option<Duration>,
+}
+
+impl Rule {
+    /// What it says of one observation: with the hosts that were heard, and with the silent ones at their least
+    /// favourable for what it would do.
+    #[must_use]
+    pub fn truth(&self, observation: &Observation) -> Truth {
+        let doubt = if self.action.is_out() { Facet::IfIdle } else { Facet::IfBusy };
+        match (self.when.evaluate(observation, Facet::Heard), self.when.evaluate(observation, doubt)) {
+            (Truth::Unknown, _) | (_, Truth::Unknown) => Truth::Unknown,
+            (Truth::Holds, Truth::Holds) => Truth::Holds,
+            (Truth::Fails, _) | (_, Truth::Fails) => Truth::Fails,
+        }
+    }
 }
 
 /// `hits` of the last `of` observations. 1 ≤ hits ≤ of ≤ 1000.

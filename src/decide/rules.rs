@@ -30,7 +30,7 @@ impl<'a> Tally<'a> {
         let mut tally = Self { hits: 0, seen: 0, telling: &census.snapshot.current };
         for observation in since_last_change(census).take(rule.sustained.of as usize) {
             tally.seen += 1;
-            if truth(rule, observation) == Truth::Holds {
+            if rule.truth(observation) == Truth::Holds {
                 if tally.hits == 0 {
                     tally.telling = observation;
                 }
@@ -43,7 +43,7 @@ impl<'a> Tally<'a> {
     fn judge(&self, rule: &Rule, census: &Census<'_>) -> (Wish, Because) {
         let current = &census.snapshot.current;
         let with = rule.when.explain(self.telling, Facet::Heard);
-        if truth(rule, current) == Truth::Unknown {
+        if rule.truth(current) == Truth::Unknown {
             let signals = rule.when.missing(current);
             return if signals.is_empty() {
                 (Wish::Unknown, Because::NoResult { with: rule.when.explain(current, Facet::Heard) })
@@ -66,17 +66,6 @@ pub(super) fn since_last_change<'a>(census: &Census<'a>) -> impl Iterator<Item =
     let current = &census.snapshot.current;
     let earlier = census.snapshot.window.iter().rev().filter(|seen| seen.at < current.at);
     std::iter::once(current).chain(earlier).filter(move |seen| after.is_none_or(|after| seen.at > after))
-}
-
-/// What a rule says of one observation: with the hosts that were heard, and with the silent ones at their least
-/// favourable for what it would do.
-fn truth(rule: &Rule, observation: &Observation) -> Truth {
-    let doubt = if rule.action.is_out() { Facet::IfIdle } else { Facet::IfBusy };
-    match (rule.when.evaluate(observation, Facet::Heard), rule.when.evaluate(observation, doubt)) {
-        (Truth::Unknown, _) | (_, Truth::Unknown) => Truth::Unknown,
-        (Truth::Holds, Truth::Holds) => Truth::Holds,
-        (Truth::Fails, _) | (_, Truth::Fails) => Truth::Fails,
-    }
 }
 
 /// What keeps a rule that fired before from firing again.

@@ -37,7 +37,8 @@ pub struct Catalog {
 }
 
 /// One signal's value at one tick.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = SignalValue)]
 pub struct Value {
     /// Over the hosts that were heard.
     pub heard: f64,
@@ -55,12 +56,17 @@ impl Value {
     }
 }
 
+/// The API's description takes anything that is called `Value` for any JSON.
+type Described = Value;
+
 /// What was observed of a fleet at one tick. A name that is not in `values` is unknown.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Observation {
     /// When, by the database's clock.
+    #[schema(value_type = DateTime<Utc>)]
     pub at: Timestamp,
     /// Every signal that has a value, by full name.
+    #[schema(value_type = BTreeMap<String, Described>)]
     pub values: BTreeMap<SignalName, Value>,
     /// Hosts in service whose page gave a fresh sample.
     pub hosts_heard: u32,

@@ -55,7 +55,7 @@ pub struct Unserved {
 }
 
 /// Whether the cloud could be seen this tick.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CloudView {
     /// Instances and target health are of this tick.
@@ -172,7 +172,7 @@ impl Pause {
 }
 
 /// Something an operator asked for that takes a decision.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct OperatorRequest {
     /// Which row.
     pub id: OperatorActionId,
@@ -185,7 +185,7 @@ pub struct OperatorRequest {
 }
 
 /// What an operator asked for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Ask {
     /// This size, now.
@@ -195,13 +195,14 @@ pub enum Ask {
 }
 
 /// What is known of a pool that refused for capacity.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct PoolHealth {
     /// Which.
     pub pool: Pool,
     /// Refusals since it last sold what was asked.
     pub failures: u32,
     /// Left alone until then.
+    #[schema(value_type = DateTime<Utc>)]
     pub cooling_until: Timestamp,
     /// Once it no longer cools: hosts the next attempt may ask for. Doubles on success.
     pub allowance: u32,

@@ -122,7 +122,9 @@ pub struct Drain {
 }
 
 /// Why a host is taken out. Every reason goes the same way and spends from the same budget.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum DrainReason {
     /// The fleet is larger than its load needs.

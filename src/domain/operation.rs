@@ -4,7 +4,9 @@
 use serde::{Deserialize, Serialize};
 
 /// The cloud's mutating operations, by the names that AWS gives them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema,
+)]
 pub enum Operation {
     /// EC2 RunInstances.
     RunInstances,

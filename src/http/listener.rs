@@ -16,6 +16,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep};
 
+use crate::http::tls::{Identity, Wire};
+
 /// Connections at one time; more wait in the kernel's queue.
 const CONNECTIONS: usize = 128;
 /// A connection that was sent nothing for so long is closed.
@@ -24,22 +26,22 @@ const PATIENCE: Duration = Duration::from_secs(25);
 const ACCEPT_AGAIN: Duration = Duration::from_millis(200);
 
 /// Accepts connections within limits.
-#[derive(Debug)]
 pub struct Bounded {
     listener: TcpListener,
+    identity: Option<Arc<Identity>>,
     permits: Arc<Semaphore>,
     patience: Duration,
 }
 
 impl Bounded {
-    /// With the limits of the service.
+    /// With the limits of the service; with an identity, under TLS.
     #[must_use]
-    pub fn new(listener: TcpListener) -> Self {
-        Self::with_limits(listener, CONNECTIONS, PATIENCE)
+    pub fn new(listener: TcpListener, identity: Option<Arc<Identity>>) -> Self {
+        Self { identity, ..Self::with_limits(listener, CONNECTIONS, PATIENCE) }
     }
 
     fn with_limits(listener: TcpListener, connections: usize, patience: Duration) -> Self {
-        Self { listener, permits: Arc::new(Semaphore::new(connections)), patience }
+        Self { listener, identity: None, permits: Arc::new(Semaphore::new(connections)), patience }
     }
 
     async fn accept_one(&self) -> (TcpStream, SocketAddr) {
@@ -64,6 +66,10 @@ impl axum::serve::Listener for Bounded {
         let permit = Arc::clone(&self.permits).acquire_owned().await.ok();
         let (stream, address) = self.accept_one().await;
         let timer = Box::pin(tokio::time::sleep(self.patience));
+        let stream = match &self.identity {
+            Some(identity) => identity.wrap(stream),
+            None => Wire::Plain(stream),
+        };
         (Connection { stream, timer, patience: self.patience, _permit: permit }, address)
     }
 
@@ -73,9 +79,8 @@ impl axum::serve::Listener for Bounded {
 }
 
 /// One connection, with its permit and its timer.
-#[derive(Debug)]
 pub struct Connection {
-    stream: TcpStream,
+    stream: Wire,
     timer: Pin<Box<Sleep>>,
     patience: Duration,
     _permit: Option<OwnedSemaphorePermit>,

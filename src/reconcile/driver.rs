@@ -19,6 +19,7 @@ use crate::config::watch::Watcher;
 use crate::config::{self, Configuration};
 use crate::domain::ids::FleetName;
 use crate::domain::tags;
+use crate::reconcile::control::Control;
 use crate::reconcile::health::Health;
 use crate::reconcile::observe::Lookout;
 use crate::reconcile::roster::Roster;
@@ -39,17 +40,18 @@ const LEASE_PARTS: u32 = 3;
 /// How long before a fleet whose task died is started again.
 const RESTART_WAIT: Duration = Duration::from_secs(5);
 
-/// Runs every fleet of the configuration until `stop`, and returns within `shutdown_grace` of that: what is in flight is
+/// Runs every fleet of the configuration that `control` starts with until `stop`, and returns within `shutdown_grace` of that: what is in flight is
 /// finished or parked, and the leases are given back. The folder is watched, and read again on `reload` (SIGHUP) too; a
 /// version of it that does not validate changes nothing.
 pub async fn run(
     parts: Parts,
-    configuration: Configuration,
+    control: Arc<Control>,
     dir: PathBuf,
     health: Arc<Health>,
     reload: Arc<Notify>,
     stop: CancellationToken,
 ) {
+    let configuration = Configuration::clone(&control.configuration());
     let service = configuration.service.clone();
     let lookout =
         Arc::new(Lookout::new(Arc::clone(&parts.cloud), Arc::clone(&parts.clock), service.owner.clone()));
@@ -77,6 +79,7 @@ pub async fn run(
         lookout,
         roster,
         health,
+        control,
         stop: stop.clone(),
         tasks: BTreeMap::new(),
         leaving: BTreeMap::new(),
@@ -109,6 +112,7 @@ struct Crew {
     lookout: Arc<Lookout>,
     roster: Arc<Roster>,
     health: Arc<Health>,
+    control: Arc<Control>,
     stop: CancellationToken,
     tasks: BTreeMap<FleetName, FleetTask>,
     /// Loops of fleets whose file has vanished, until they have come to rest.
@@ -156,6 +160,7 @@ impl Crew {
     /// files is left exactly as it is, with nobody acting on it.
     async fn apply(&mut self, next: &Configuration) {
         telemetry::configuration(true);
+        self.control.put_in_force(next);
         self.record_folder(next).await;
         let vanished: Vec<_> =
             self.tasks.keys().filter(|name| !next.fleets.contains_key(*name)).cloned().collect();
@@ -166,6 +171,7 @@ impl Crew {
                 self.leaving.insert(name.clone(), task.task);
             }
             self.health.forget(&name);
+            self.control.forget(&name);
             self.roster.forget(&name);
             telemetry::configured(&name, false);
             for direction in ["out", "in"] {
@@ -201,6 +207,7 @@ impl Crew {
             roster: Arc::clone(&self.roster),
             lease: self.service.lease,
             health: Arc::clone(&self.health),
+            bell: self.control.bell(&name),
             config: receiver,
             stop: stop.clone(),
         };
@@ -257,6 +264,7 @@ struct Post {
     roster: Arc<Roster>,
     lease: Duration,
     health: Arc<Health>,
+    bell: Arc<Notify>,
     config: watch::Receiver<Arc<FleetConfig>>,
     stop: CancellationToken,
 }
@@ -311,6 +319,7 @@ async fn rest_between_ticks(post: &mut Post, runner: &mut FleetRunner, rest: Dur
         tokio::select! {
             () = post.stop.cancelled() => return,
             _ = post.config.changed() => return post.config.mark_changed(),
+            () = post.bell.notified() => return,
             () = post.parts.clock.sleep(nap) => {}
         }
         left = left.saturating_sub(nap);

@@ -20,6 +20,7 @@ pub mod rows;
 mod call;
 mod decision;
 mod fleet;
+mod history;
 mod host;
 mod launch;
 mod lease;
@@ -28,6 +29,7 @@ mod operator;
 mod replica;
 mod transaction;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -37,9 +39,16 @@ use async_trait::async_trait;
 use crate::clock::Clock;
 use crate::domain::failure::FailureClass;
 use crate::domain::host::Host;
-use crate::domain::ids::{AttemptId, CallId, FleetName, InstanceId, LaunchId, ReplicaId, TargetGroupArn};
+use crate::domain::ids::{
+    AttemptId, CallId, DecisionId, FleetName, InstanceId, LaunchId, OperatorActionId, ReplicaId,
+    TargetGroupArn,
+};
 use crate::domain::launch::{AbandonReason, Attempt};
 use crate::domain::time::Timestamp;
+use crate::store::history::{
+    ActionRecord, CallRecord, DecisionHead, DecisionQuery, EventQuery, EventRecord, History, Pulse, Refusal,
+    Sample, SeriesQuery, Standing,
+};
 use crate::store::memory::rows::Rows;
 use crate::store::memory::transaction::Tx;
 use crate::store::{
@@ -240,5 +249,42 @@ impl Store for MemoryStore {
 
     async fn host_find(&self, id: &InstanceId) -> Result<Option<Host>, StoreError> {
         Ok(self.look(|rows| rows.hosts.get(id).map(|row| row.host.clone())))
+    }
+}
+
+#[async_trait]
+impl History for MemoryStore {
+    async fn standings(&self) -> Result<Vec<Standing>, StoreError> {
+        Ok(self.read(history::standings))
+    }
+
+    async fn decision_heads(&self, query: &DecisionQuery) -> Result<Vec<DecisionHead>, StoreError> {
+        Ok(self.look(|rows| history::heads(rows, query)))
+    }
+
+    async fn decision(&self, id: DecisionId) -> Result<Option<(DecisionRow, Vec<CallRecord>)>, StoreError> {
+        Ok(self.look(|rows| history::decision(rows, id)))
+    }
+
+    async fn events(&self, query: &EventQuery) -> Result<Vec<EventRecord>, StoreError> {
+        Ok(self.look(|rows| history::events(rows, query)))
+    }
+
+    async fn samples(&self, query: &SeriesQuery) -> Result<Vec<Sample>, StoreError> {
+        Ok(self.look(|rows| history::samples(rows, query)))
+    }
+
+    async fn operator_action(&self, id: OperatorActionId) -> Result<Option<ActionRecord>, StoreError> {
+        Ok(self.look(|rows| history::operator_action(rows, id)))
+    }
+
+    async fn pulses(&self) -> Result<BTreeMap<FleetName, Pulse>, StoreError> {
+        Ok(self.look(history::pulses))
+    }
+
+    async fn refusals_record(&self, refusals: &[Refusal]) -> Result<(), StoreError> {
+        let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        history::refuse(&mut rows, self.clock.now(), refusals);
+        Ok(())
     }
 }

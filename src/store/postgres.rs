@@ -18,6 +18,7 @@ mod convert;
 mod decision;
 mod error;
 mod fleet;
+mod history;
 mod host;
 mod launch;
 mod lease;
@@ -27,6 +28,7 @@ mod retry;
 mod schema;
 mod session;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -36,9 +38,16 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use crate::config::service::SecretUrl;
 use crate::domain::failure::FailureClass;
 use crate::domain::host::Host;
-use crate::domain::ids::{AttemptId, CallId, FleetName, InstanceId, LaunchId, ReplicaId, TargetGroupArn};
+use crate::domain::ids::{
+    AttemptId, CallId, DecisionId, FleetName, InstanceId, LaunchId, OperatorActionId, ReplicaId,
+    TargetGroupArn,
+};
 use crate::domain::launch::{AbandonReason, Attempt};
 use crate::domain::time::Timestamp;
+use crate::store::history::{
+    ActionRecord, CallRecord, DecisionHead, DecisionQuery, EventQuery, EventRecord, History, Pulse, Refusal,
+    Sample, SeriesQuery, Standing,
+};
 pub use crate::store::postgres::audit::{ChainProblem, ChainReport};
 use crate::store::postgres::retry::{Patience, within};
 use crate::store::postgres::session::Tx;
@@ -276,5 +285,40 @@ impl Store for PostgresStore {
 
     async fn host_find(&self, id: &InstanceId) -> Result<Option<Host>, StoreError> {
         transaction!(self, READ, DEADLINE, |tx| host::find(tx, id).await?)
+    }
+}
+
+#[async_trait]
+impl History for PostgresStore {
+    async fn standings(&self) -> Result<Vec<Standing>, StoreError> {
+        transaction!(self, READ, DEADLINE, |tx| history::standing::standings(tx).await?)
+    }
+
+    async fn decision_heads(&self, query: &DecisionQuery) -> Result<Vec<DecisionHead>, StoreError> {
+        transaction!(self, READ, DEADLINE, |tx| history::heads(tx, query).await?)
+    }
+
+    async fn decision(&self, id: DecisionId) -> Result<Option<(DecisionRow, Vec<CallRecord>)>, StoreError> {
+        transaction!(self, READ, DEADLINE, |tx| history::decision(tx, id).await?)
+    }
+
+    async fn events(&self, query: &EventQuery) -> Result<Vec<EventRecord>, StoreError> {
+        transaction!(self, READ, DEADLINE, |tx| history::events(tx, query).await?)
+    }
+
+    async fn samples(&self, query: &SeriesQuery) -> Result<Vec<Sample>, StoreError> {
+        transaction!(self, READ, DEADLINE, |tx| history::series::samples(tx, query).await?)
+    }
+
+    async fn operator_action(&self, id: OperatorActionId) -> Result<Option<ActionRecord>, StoreError> {
+        transaction!(self, READ, DEADLINE, |tx| history::operator_action(tx, id).await?)
+    }
+
+    async fn pulses(&self) -> Result<BTreeMap<FleetName, Pulse>, StoreError> {
+        transaction!(self, READ, DEADLINE, |tx| history::pulse::pulses(tx).await?)
+    }
+
+    async fn refusals_record(&self, refusals: &[Refusal]) -> Result<(), StoreError> {
+        transaction!(self, WRITE, DEADLINE, |tx| history::pulse::refuse(tx, refusals).await?)
     }
 }

@@ -3,6 +3,6 @@
 mod cloud;
 mod database;
 mod offline;
-mod pages;
+pub(crate) mod pages;
 pub(crate) mod program;
-mod web;
+pub(crate) mod web;

@@ -9,6 +9,7 @@ mod cloud_contract;
 mod config;
 mod crash;
 mod fuzzed;
+mod http;
 mod monitoring;
 mod service;
 mod signals;

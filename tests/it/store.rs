@@ -17,6 +17,7 @@ mod lease;
 mod memory;
 mod operators;
 mod outage;
+mod questions;
 mod races;
 mod repeats;
 mod replicas;

@@ -12,6 +12,7 @@ use crate::cli::context::environment;
 use crate::cli::demo::stage::Stage;
 use crate::cli::wiring;
 use crate::clock::SystemClock;
+use crate::reconcile::control::Control;
 use crate::reconcile::driver;
 use crate::reconcile::health::Health;
 use crate::store::postgres::PostgresStore;
@@ -44,7 +45,7 @@ impl Service {
         let stop = CancellationToken::new();
         let driver = driver::run(
             parts,
-            configuration,
+            Arc::new(Control::new(configuration)),
             stage.config.clone(),
             Arc::new(Health::new(Arc::new(SystemClock))),
             Arc::new(Notify::new()),

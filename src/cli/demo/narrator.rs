@@ -8,13 +8,13 @@ use std::time::Duration;
 use anyhow::bail;
 
 use crate::cli::output;
-use crate::cli::words::{count, span};
 use crate::decide::plan::Action;
 use crate::decide::snapshot::PoolHealth;
 use crate::domain::host::{Drain, DrainReason, Host, HostState};
 use crate::domain::ids::{DecisionId, InstanceId, Pool, Zone};
 use crate::domain::time::since;
 use crate::store::DecisionRow;
+use crate::view::words::{count, span};
 
 /// Nobody waits longer for a line.
 const PULSE: Duration = Duration::from_secs(6);

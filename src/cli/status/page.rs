@@ -3,12 +3,12 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use crate::cli::status::fleet::{Breaker, Budget, Cooldowns, FleetStatus, LeaseRow, OpenLaunch, PauseRow};
-use crate::cli::words::{count, left, moment, span};
 use crate::decide::policy::Mode;
 use crate::decide::snapshot::{Ask, OperatorRequest, PoolHealth};
 use crate::domain::host::HostState;
 use crate::domain::time::Timestamp;
+use crate::view::fleet::{Breaker, Budget, Cooldowns, FleetStatus, LeaseRow, OpenLaunch, PauseRow};
+use crate::view::words::{count, left, moment, span};
 
 impl FleetStatus {
     /// One line of the overview.
@@ -21,7 +21,7 @@ impl FleetStatus {
             self.size.live.to_string(),
             self.hosts["healthy"].to_string(),
             self.bounds(),
-            leaving.iter().sum::<usize>().to_string(),
+            leaving.iter().sum::<u32>().to_string(),
             self.notes().join("; "),
         ]
     }

@@ -12,8 +12,9 @@ use crate::config::reader::text::{Text, parse_http_url, text};
 use crate::config::reader::{At, Section, key};
 use crate::config::service::{
     AwsConfig, DatabaseConfig, DatabaseSource, HttpConfig, ProviderConfig, SecretUrl, ServiceConfig,
-    SimulatedConfig,
+    SimulatedConfig, TlsFiles,
 };
+use crate::config::tokens;
 use crate::domain::ids::OwnerName;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -152,6 +153,7 @@ fn read_http(section: &mut Section<'_, '_>, dir: &Path) -> HttpConfig {
         ),
         &path_text("tokens.toml"),
     );
+    let tls = read_tls(section, dir);
     let tokens_file = tokens.as_ref().map(|file| dir.join(&file.value));
     let open_to_others = !listen.value.ip().is_loopback();
     match (listen.start, tokens) {
@@ -168,9 +170,53 @@ fn read_http(section: &mut Section<'_, '_>, dir: &Path) -> HttpConfig {
                            on 127.0.0.1";
             section.wrong(file.start, "tokens_file", message);
         }
+        (_, Some(file)) => check_tokens(section, dir, &file),
         _ => {}
     }
-    HttpConfig { listen: listen.value, tokens_file }
+    HttpConfig { listen: listen.value, tokens_file, tls }
+}
+
+/// A certificate is of no use without its key, nor the key without it.
+fn read_tls(section: &mut Section<'_, '_>, dir: &Path) -> Option<TlsFiles> {
+    let certificate = section.optional(
+        key(
+            "certificate_file",
+            "A certificate in PEM, the server's first: with it the service speaks TLS. A relative name starts at this \
+             folder.",
+        ),
+        &path_text("tls/server.pem"),
+    );
+    let private = section.optional(
+        key("key_file", "The certificate's private key in PEM; a relative name starts at this folder."),
+        &path_text("tls/server.key"),
+    );
+    match (&certificate, &private) {
+        (Some(given), None) if !section.has("key_file") => {
+            section.wrong(
+                given.start,
+                "certificate_file",
+                "stands alone: name its private key as `key_file`",
+            );
+        }
+        (None, Some(given)) if !section.has("certificate_file") => {
+            section.wrong(
+                given.start,
+                "key_file",
+                "stands alone: name its certificate as `certificate_file`",
+            );
+        }
+        _ => {}
+    }
+    Some(TlsFiles { certificate: dir.join(certificate?.value), key: dir.join(private?.value) })
+}
+
+/// A tokens file with a mistake in it is a mistake of the configuration; the first one is enough to find the others.
+fn check_tokens(section: &mut Section<'_, '_>, dir: &Path, file: &At<PathBuf>) {
+    if let Err(errors) = tokens::load(&dir.join(&file.value))
+        && let Some(first) = errors.errors.first()
+    {
+        section.wrong(file.start, "tokens_file", format!("is not right: {first}"));
+    }
 }
 
 fn read_identity(section: &mut Section<'_, '_>) -> (Option<OwnerName>, Duration, Duration) {

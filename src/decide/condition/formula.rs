@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+use crate::decide::condition::Threshold;
 use crate::decide::signal::SignalName;
 use crate::decide::wording::number;
 
@@ -63,6 +64,17 @@ impl Comparison {
             Self::GreaterOrEqual => ">=",
             Self::Equal => "==",
             Self::NotEqual => "!=",
+        }
+    }
+
+    /// The same with its sides exchanged.
+    fn turned(self) -> Self {
+        match self {
+            Self::Less => Self::Greater,
+            Self::LessOrEqual => Self::GreaterOrEqual,
+            Self::Greater => Self::Less,
+            Self::GreaterOrEqual => Self::LessOrEqual,
+            Self::Equal | Self::NotEqual => self,
         }
     }
 
@@ -166,6 +178,33 @@ impl Formula {
                 question.collect_signals(into);
                 yes.collect_signals(into);
                 no.collect_signals(into);
+            }
+        }
+    }
+
+    /// Every comparison of a signal with a number as it is written, the signal on the left.
+    pub(super) fn collect_thresholds(&self, into: &mut Vec<Threshold>) {
+        match self {
+            Self::Compare(how, Number::Signal(signal), Number::Literal(value)) => {
+                into.push(Threshold { signal: signal.clone(), comparison: how.sign(), value: *value });
+            }
+            Self::Compare(how, Number::Literal(value), Number::Signal(signal)) => {
+                into.push(Threshold {
+                    signal: signal.clone(),
+                    comparison: how.turned().sign(),
+                    value: *value,
+                });
+            }
+            Self::Literal(_) | Self::Compare(..) => {}
+            Self::Not(inner) => inner.collect_thresholds(into),
+            Self::Same(_, left, right) | Self::Both(left, right) | Self::Either(left, right) => {
+                left.collect_thresholds(into);
+                right.collect_thresholds(into);
+            }
+            Self::Choice(question, yes, no) => {
+                question.collect_thresholds(into);
+                yes.collect_thresholds(into);
+                no.collect_thresholds(into);
             }
         }
     }

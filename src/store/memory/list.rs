@@ -31,7 +31,7 @@ fn matches(filter: &DecisionFilter, one: &Decided) -> bool {
         && filter.since.is_none_or(|since| one.at >= since - RUN_MAX && last_at >= since)
 }
 
-fn row(rows: &Rows, fleet: &FleetName, one: &Decided) -> DecisionRow {
+pub(super) fn row(rows: &Rows, fleet: &FleetName, one: &Decided) -> DecisionRow {
     DecisionRow {
         id: one.id,
         at: one.at,

@@ -38,6 +38,7 @@ pub(super) fn act(tx: &mut Tx<'_>, action: &OperatorAction) -> Result<(), StoreE
         OperatorActionKind::SetSize(_) | OperatorActionKind::Drain(_) => {
             fleet.unanswered.insert((at, action.id));
         }
+        OperatorActionKind::Evaluate => {}
     }
     let action = OperatorAction { actor, reason, ..action.clone() };
     tx.event(Some(&action.fleet), Event::OperatorActed(action.id));
@@ -53,7 +54,9 @@ pub(super) fn unanswered(rows: &Rows, fleet: &FleetName) -> Vec<OperatorRequest>
         let ask = match &action.kind {
             OperatorActionKind::SetSize(size) => Ask::SetSize(*size),
             OperatorActionKind::Drain(host) => Ask::Drain(host.clone()),
-            OperatorActionKind::Pause { .. } | OperatorActionKind::Resume => return None,
+            OperatorActionKind::Pause { .. } | OperatorActionKind::Resume | OperatorActionKind::Evaluate => {
+                return None;
+            }
         };
         let (actor, reason) = (action.actor.clone(), action.reason.clone());
         Some(OperatorRequest { id: action.id, actor, reason, ask })

@@ -44,6 +44,8 @@ pub struct Rows {
     pub orphans: BTreeMap<InstanceId, OrphanRow>,
     /// Configurations that were applied or refused, in order.
     pub configurations: Vec<ConfigRow>,
+    /// Requests that were turned away, by hour, cause and token.
+    pub refusals: BTreeMap<(Timestamp, &'static str, String), RefusalRow>,
     /// What happened, in one order over all fleets; the oldest are dropped beyond the bound.
     pub events: VecDeque<EventRow>,
     /// The number of the newest event.
@@ -323,6 +325,21 @@ pub struct ConfigRow {
     pub at: Timestamp,
     /// What it was, and what became of it.
     pub change: ConfigChange,
+}
+
+/// Requests that were turned away within one hour, for one cause, with one token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusalRow {
+    /// How many.
+    pub count: i64,
+    /// When the first of them was written down.
+    pub first_at: Timestamp,
+    /// When the last of them was written down.
+    pub last_at: Timestamp,
+    /// Where the last of them came from.
+    pub last_peer: String,
+    /// What the last of them asked for.
+    pub last_request: String,
 }
 
 impl Rows {

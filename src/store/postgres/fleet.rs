@@ -50,19 +50,57 @@ pub(super) async fn load(
     })
 }
 
+/// A fleet's memory and lease as their rows say them.
+struct MemoryRow {
+    fleet: String,
+    desired: Option<i32>,
+    last_scale_out: Option<Timestamp>,
+    last_change: Option<Timestamp>,
+    rules_fired: Json<BTreeMap<String, Timestamp>>,
+    launch_failures: i32,
+    last_launch_failure: Option<Timestamp>,
+    pause_out_actor: Option<String>,
+    pause_out_reason: Option<String>,
+    pause_out_until: Option<Timestamp>,
+    pause_in_actor: Option<String>,
+    pause_in_reason: Option<String>,
+    pause_in_until: Option<Timestamp>,
+    holder: Option<String>,
+    epoch: Option<i64>,
+    expires_at: Option<Timestamp>,
+}
+
+macro_rules! memories {
+    ($rest:literal $(, $argument:expr)*) => {
+        sqlx::query_as!(
+            MemoryRow,
+            r#"SELECT s.fleet, s.desired, s.last_scale_out, s.last_change,
+                      s.rules_fired AS "rules_fired: Json<BTreeMap<String, Timestamp>>", s.launch_failures,
+                      s.last_launch_failure, s.pause_out_actor, s.pause_out_reason, s.pause_out_until,
+                      s.pause_in_actor, s.pause_in_reason, s.pause_in_until,
+                      l.holder AS "holder?", l.epoch AS "epoch?", l.expires_at AS "expires_at?"
+               FROM scaler.fleet_state s LEFT JOIN scaler.lease l ON l.fleet = s.fleet "# + $rest
+            $(, $argument)*
+        )
+    };
+}
+
+/// What is remembered of a fleet, and who holds it.
+type Remembered = (FleetName, FleetMemory, Option<Lease>);
+
 async fn memory(tx: &mut Tx, fleet: &FleetName) -> Result<(FleetMemory, Option<Lease>), StoreError> {
-    let row = sqlx::query!(
-        r#"SELECT s.desired, s.last_scale_out, s.last_change,
-                  s.rules_fired AS "rules_fired: Json<BTreeMap<String, Timestamp>>", s.launch_failures,
-                  s.last_launch_failure, s.pause_out_actor, s.pause_out_reason, s.pause_out_until,
-                  s.pause_in_actor, s.pause_in_reason, s.pause_in_until,
-                  l.holder AS "holder?", l.epoch AS "epoch?", l.expires_at AS "expires_at?"
-           FROM scaler.fleet_state s LEFT JOIN scaler.lease l ON l.fleet = s.fleet WHERE s.fleet = $1"#,
-        fleet.as_str()
-    )
-    .fetch_optional(tx)
-    .await?;
-    let Some(row) = row else { return Ok((FleetMemory::default(), None)) };
+    let row = memories!("WHERE s.fleet = $1", fleet.as_str()).fetch_optional(tx).await?;
+    let remembered = row.map(remembered).transpose()?;
+    Ok(remembered.map(|(_, memory, lease)| (memory, lease)).unwrap_or_default())
+}
+
+/// The same of every fleet, by name.
+pub(super) async fn memories(tx: &mut Tx) -> Result<Vec<Remembered>, StoreError> {
+    let rows = memories!(r#"ORDER BY s.fleet COLLATE "C""#).fetch_all(tx).await?;
+    rows.into_iter().map(remembered).collect()
+}
+
+fn remembered(row: MemoryRow) -> Result<Remembered, StoreError> {
     let lease = match (row.holder, row.epoch, row.expires_at) {
         (Some(holder), Some(epoch), Some(expires_at)) => {
             Some(Lease { holder: ReplicaId::new(holder), epoch: Epoch(epoch), expires_at })
@@ -79,7 +117,7 @@ async fn memory(tx: &mut Tx, fleet: &FleetName) -> Result<(FleetMemory, Option<L
         pause_out: pause(row.pause_out_actor, row.pause_out_reason, row.pause_out_until),
         pause_in: pause(row.pause_in_actor, row.pause_in_reason, row.pause_in_until),
     };
-    Ok((memory, lease))
+    Ok((FleetName::new(row.fleet), memory, lease))
 }
 
 fn pause(actor: Option<String>, reason: Option<String>, until: Option<Timestamp>) -> Option<Pause> {

@@ -35,6 +35,7 @@ fn columns(kind: &OperatorActionKind, now: Timestamp) -> Result<Columns<'_>, Sto
             ..Columns::default()
         },
         OperatorActionKind::Resume => Columns { kind: "resume", ..Columns::default() },
+        OperatorActionKind::Evaluate => Columns { kind: "evaluate", ..Columns::default() },
         OperatorActionKind::SetSize(size) => {
             Columns { kind: "set_size", size: Some(int(*size)?), ..Columns::default() }
         }
@@ -75,7 +76,9 @@ pub(super) async fn act(tx: &mut Tx, action: &OperatorAction) -> Result<(), Stor
             pause(tx, &action.fleet, out, inward, (&actor, &reason, columns.until)).await
         }
         OperatorActionKind::Resume => resume(tx, &action.fleet).await,
-        OperatorActionKind::SetSize(_) | OperatorActionKind::Drain(_) => Ok(()),
+        OperatorActionKind::SetSize(_) | OperatorActionKind::Drain(_) | OperatorActionKind::Evaluate => {
+            Ok(())
+        }
     }
 }
 

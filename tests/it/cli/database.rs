@@ -9,6 +9,7 @@ use fleet_scaler::domain::ids::{FleetName, ReplicaId};
 use fleet_scaler::entropy::ChaChaEntropy;
 use fleet_scaler::provider::simulated::options::CloudOptions;
 use fleet_scaler::provider::simulated::{CloudHandle, SimulatedCloud};
+use fleet_scaler::reconcile::control::Control;
 use fleet_scaler::reconcile::health::Health;
 use fleet_scaler::reconcile::{Parts, driver};
 use fleet_scaler::signals::live::LiveSignals;
@@ -50,7 +51,7 @@ impl Fleet {
         let configuration = fleet_scaler::config::load(folder.path(), &|_| None).unwrap();
         let driver = tokio::spawn(driver::run(
             parts,
-            configuration,
+            Arc::new(Control::new(configuration)),
             folder.path().to_owned(),
             Arc::new(Health::new(clock)),
             Arc::new(Notify::new()),
@@ -109,13 +110,17 @@ async fn status_hosts_and_history_tell_how_it_stands() {
             "cooldowns",
             "fleet",
             "hosts",
+            "interval_seconds",
             "last_decision",
             "lease",
             "mode",
+            "next",
+            "observed",
             "open_launches",
             "pauses",
             "pools_cooling",
             "requests",
+            "rules",
             "size",
             "termination_budget"
         ]

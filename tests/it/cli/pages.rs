@@ -11,7 +11,7 @@ use super::program::{Folder, Running, WEB, program, service_file};
 use super::web;
 
 /// Starts the service on a free port; gives that port.
-fn serve(folder: &Folder, more: &[&str]) -> (Running, SocketAddr) {
+pub(crate) fn serve(folder: &Folder, more: &[&str]) -> (Running, SocketAddr) {
     let mut running = Running::start(
         program().arg("serve").arg("--config").arg(folder.path()).args(more).env("RUST_LOG", "info"),
     );

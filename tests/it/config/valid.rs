@@ -12,7 +12,7 @@ use fleet_scaler::config::fleet::{
 use fleet_scaler::config::load;
 use fleet_scaler::config::service::{
     AwsConfig, DatabaseConfig, DatabaseSource, HttpConfig, ProviderConfig, SecretUrl, ServiceConfig,
-    SimulatedConfig,
+    SimulatedConfig, TlsFiles,
 };
 use fleet_scaler::decide::condition::Condition;
 use fleet_scaler::decide::policy::{
@@ -41,6 +41,10 @@ fn maximal_service() -> ServiceConfig {
         http: HttpConfig {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             tokens_file: Some(golden("maximal/tokens.toml")),
+            tls: Some(TlsFiles {
+                certificate: golden("maximal/tls/server.pem"),
+                key: golden("maximal/tls/server.key"),
+            }),
         },
         owner: OwnerName::new("prod-1"),
         shutdown_grace: seconds(30),
@@ -173,7 +177,7 @@ fn what_is_left_out_has_the_documented_default() {
             source: DatabaseSource::Embedded { data_dir: PathBuf::from("data") },
             max_connections: 10,
         },
-        http: HttpConfig { tokens_file: None, ..maximal_service().http },
+        http: HttpConfig { tokens_file: None, tls: None, ..maximal_service().http },
         provider: ProviderConfig::Simulated(SimulatedConfig { seed: 1 }),
         ..maximal_service()
     };

@@ -14,6 +14,7 @@ use fleet_scaler::domain::time::Timestamp;
 use fleet_scaler::provider::simulated::model::api::Op;
 use fleet_scaler::provider::simulated::model::faults::{Death, Fault};
 use fleet_scaler::provider::simulated::model::journal::Verdict;
+use fleet_scaler::reconcile::control::Control;
 use fleet_scaler::reconcile::driver;
 use fleet_scaler::reconcile::health::Health;
 use fleet_scaler::reconcile::tick::FleetRunner;
@@ -257,7 +258,8 @@ async fn a_loop_that_panics_is_started_again() {
     parts.signals = Arc::clone(&trap) as Arc<dyn SignalSource>;
     let (health, stop) = (Arc::new(Health::new(Arc::new(SystemClock))), CancellationToken::new());
     let (reload, folder) = (Arc::new(Notify::new()), dir.path().to_owned());
-    let driver = tokio::spawn(driver::run(parts, configuration, folder, health, reload, stop.clone()));
+    let control = Arc::new(Control::new(configuration));
+    let driver = tokio::spawn(driver::run(parts, control, folder, health, reload, stop.clone()));
     let started = SystemClock.elapsed();
     while world.hosts_in("healthy").await < 2 {
         let waited = SystemClock.elapsed().saturating_sub(started);

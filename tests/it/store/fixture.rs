@@ -18,6 +18,7 @@ use fleet_scaler::domain::launch::{
 };
 use fleet_scaler::domain::time::Timestamp;
 use fleet_scaler::entropy::{ChaChaEntropy, Entropy as _};
+use fleet_scaler::store::history::History;
 use fleet_scaler::store::postgres::PostgresStore;
 use fleet_scaler::store::{
     CloudCall, DecisionCommit, DrainBudget, Fence, HostChange, LeaseAnswer, Operation, OperatorAction,
@@ -39,7 +40,7 @@ pub(super) fn fresh() -> Uuid {
 /// A store, and the lease of fleet `web`.
 pub(super) struct World {
     pub(super) subject: Subject,
-    pub(super) store: Arc<dyn Store>,
+    pub(super) store: Arc<dyn History>,
     pub(super) fence: Fence,
 }
 

@@ -15,7 +15,7 @@ use fleet_scaler::clock::Clock;
 use fleet_scaler::domain::ids::LaunchId;
 use fleet_scaler::domain::launch::LaunchState;
 use fleet_scaler::domain::time::{Timestamp, after};
-use fleet_scaler::store::Store;
+use fleet_scaler::store::history::History;
 use fleet_scaler::store::memory::MemoryStore;
 use fleet_scaler::store::postgres::PostgresStore;
 
@@ -83,7 +83,7 @@ impl Subject {
         Self::Postgres { store: db.store(), db }
     }
 
-    pub(super) fn store(&self) -> Arc<dyn Store> {
+    pub(super) fn store(&self) -> Arc<dyn History> {
         match self {
             Self::Memory { store, .. } => store.clone(),
             Self::Postgres { store, .. } => Arc::new(store.clone()),

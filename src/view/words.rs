@@ -1,5 +1,6 @@
 //! Spans and moments as people write and read them.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -7,7 +8,8 @@ use chrono::{DateTime, Utc};
 use crate::domain::time::{Timestamp, before};
 
 /// A span in its two largest units: `45s`, `5m12s`, `2h3m`, `4d1h`.
-pub(crate) fn span(span: Duration) -> String {
+#[must_use]
+pub fn span(span: Duration) -> String {
     let seconds = span.as_secs();
     let (large, large_unit, small, small_unit) = match seconds {
         0..60 => return format!("{seconds}s"),
@@ -23,27 +25,41 @@ pub(crate) fn span(span: Duration) -> String {
 }
 
 /// How long it still is from `now` to `then`; `None`: it is over.
-pub(crate) fn left(now: Timestamp, then: Timestamp) -> Option<Duration> {
+#[must_use]
+pub fn left(now: Timestamp, then: Timestamp) -> Option<Duration> {
     (then - now).to_std().ok().filter(|left| !left.is_zero())
 }
 
 /// A moment, to the second: `2026-11-22 02:30:05Z`.
-pub(crate) fn moment(at: Timestamp) -> String {
+#[must_use]
+pub fn moment(at: Timestamp) -> String {
     at.format("%Y-%m-%d %H:%M:%SZ").to_string()
 }
 
 /// "1 host", "3 hosts".
-pub(crate) fn count(number: usize, one: &str) -> String {
+#[must_use]
+pub fn count(number: usize, one: &str) -> String {
     many(number, one, &format!("{one}s"))
 }
 
 /// "1 query", "3 queries".
-pub(crate) fn many(number: usize, one: &str, more: &str) -> String {
+#[must_use]
+pub fn many(number: usize, one: &str, more: &str) -> String {
     if number == 1 { format!("1 {one}") } else { format!("{number} {more}") }
 }
 
-/// A span as the command line takes it: `90s`, `2h`, `1h30m`; more than nothing and at most a year.
-pub(crate) fn parse_span(text: &str) -> Result<Duration, String> {
+/// Bytes as hexadecimal digits, in lower case.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        // Writing to a `String` cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// A span as people write it: `90s`, `2h`, `1h30m`; more than nothing and at most a year.
+pub fn parse_span(text: &str) -> Result<Duration, String> {
     const YEAR: Duration = Duration::from_hours(365 * 24);
     let span = humantime::parse_duration(text.trim())
         .map_err(|error| format!("{error}; write a span such as 90s, 30m, 2h or 1h30m"))?;
@@ -53,9 +69,9 @@ pub(crate) fn parse_span(text: &str) -> Result<Duration, String> {
     Ok(span)
 }
 
-/// A moment as the command line takes it: so long ago, or the moment itself.
+/// A moment as people write it: so long ago, or the moment itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Since {
+pub enum Since {
     /// So long ago.
     Ago(Duration),
     /// Then.
@@ -65,7 +81,7 @@ pub(crate) enum Since {
 impl Since {
     /// The moment that is meant.
     #[must_use]
-    pub(crate) fn at(self, now: Timestamp) -> Timestamp {
+    pub fn at(self, now: Timestamp) -> Timestamp {
         match self {
             Self::Ago(span) => before(now, span),
             Self::At(at) => at,
@@ -74,7 +90,7 @@ impl Since {
 }
 
 /// Reads `2h` (so long ago) or `2026-11-22T02:30:00Z` (then).
-pub(crate) fn parse_since(text: &str) -> Result<Since, String> {
+pub fn parse_since(text: &str) -> Result<Since, String> {
     if let Ok(at) = DateTime::parse_from_rfc3339(text.trim()) {
         return Ok(Since::At(at.with_timezone(&Utc)));
     }
@@ -84,7 +100,7 @@ pub(crate) fn parse_since(text: &str) -> Result<Since, String> {
 }
 
 /// A reason: something, on one line, short enough to be read.
-pub(crate) fn parse_reason(text: &str) -> Result<String, String> {
+pub fn parse_reason(text: &str) -> Result<String, String> {
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     if text.is_empty() {
         return Err("say in a few words why; whoever reads the history will want to know".to_owned());

@@ -1,0 +1,281 @@
+//! Questions about the past: pages of decisions and events, and one of them in full.
+//!
+//! A parameter that is null takes its condition away. Nothing is prepared under a name, so Postgres plans every question
+//! with its values in it: a condition that says nothing is gone before the plan is made, and the right index is found.
+
+pub(super) mod pulse;
+pub(super) mod series;
+pub(super) mod standing;
+
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use crate::decide::plan::{Action, Answer, Granted, Plan};
+use crate::domain::ids::{
+    CallId, DecisionId, Epoch, FleetName, InstanceId, LaunchId, OperatorActionId, ReplicaId, TargetGroupArn,
+    Zone,
+};
+use crate::domain::time::{Timestamp, since};
+use crate::store::history::{ActionRecord, CallRecord, DecisionHead, DecisionQuery, EventQuery, EventRecord};
+use crate::store::postgres::convert::{nat, word};
+use crate::store::postgres::session::Tx;
+use crate::store::shared::list_limit;
+use crate::store::{DecisionRow, Direction, OperatorAction, OperatorActionKind, StoreError};
+
+/// Calls that one decision shows; one that leads to more is shown by its launches and hosts.
+const CALLS_MAX: i64 = 1_000;
+
+/// A decision as a page gives it.
+struct HeadRow {
+    id: Uuid,
+    at: Timestamp,
+    last_at: Timestamp,
+    count: i64,
+    fleet: String,
+    replica: String,
+    epoch: i64,
+    action: String,
+    size_before: i32,
+    size_wanted: i32,
+    code: String,
+    reason: String,
+    outcome: String,
+}
+
+impl TryFrom<HeadRow> for DecisionHead {
+    type Error = StoreError;
+
+    fn try_from(row: HeadRow) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: DecisionId(row.id),
+            at: row.at,
+            last_at: row.last_at,
+            count: row.count,
+            fleet: FleetName::new(row.fleet),
+            replica: ReplicaId::new(row.replica),
+            epoch: Epoch(row.epoch),
+            action: word(&row.action)?,
+            size_before: nat(row.size_before)?,
+            size_wanted: nat(row.size_wanted)?,
+            code: word(&row.code)?,
+            reason: row.reason,
+            outcome: row.outcome,
+        })
+    }
+}
+
+/// Reads heads of decisions `d` with their runs `r`; what follows the columns is said by who asks.
+macro_rules! heads {
+    ($from:literal $(, $argument:expr)* $(,)?) => {
+        sqlx::query_as!(
+            HeadRow,
+            r#"SELECT d.id, d.at, coalesce(r.last_at, d.at) AS "last_at!", coalesce(r.count, 1) AS "count!", d.fleet,
+                      d.replica, d.epoch, d.action::text AS "action!", d.size_before, d.size_wanted,
+                      d.plan ->> 'code' AS "code!", d.reason,
+                      CASE WHEN d.mode = 'dry_run' THEN 'dry_run'
+                           ELSE coalesce(
+                               (SELECT p.outcome FROM scaler.decision_progress p WHERE p.decision_id = d.id),
+                               CASE WHEN d.action = 'hold' THEN 'quiet'
+                                    WHEN d.starts_nothing AND d.size_wanted <> d.size_before THEN 'held'
+                                    ELSE 'done' END) END AS "outcome!" "# + $from
+            $(, $argument)*
+        )
+    };
+}
+
+/// A run counts as late as its last repetition; none is longer than a quarter of an hour.
+pub(super) async fn heads(tx: &mut Tx, query: &DecisionQuery) -> Result<Vec<DecisionHead>, StoreError> {
+    let (after_at, after_id) = query.after.unzip();
+    let actions: Vec<String> = query.actions.iter().map(|action| action.as_str().to_owned()).collect();
+    let changes_only = !actions.is_empty() && !query.actions.contains(&Action::Hold);
+    let rows = heads!(
+        r#"FROM scaler.decision d LEFT JOIN scaler.decision_run r ON r.decision_id = d.id
+           WHERE ($1::text IS NULL OR d.fleet = $1)
+             AND ($2::timestamptz IS NULL
+                  OR (d.at >= $2 - interval '1 hour' AND coalesce(r.last_at, d.at) >= $2))
+             AND ($3::timestamptz IS NULL OR d.at < $3)
+             AND (NOT $4::bool OR d.action <> 'hold')
+             AND (cardinality($5::text[]) = 0 OR d.action::text = ANY ($5))
+             AND ($6::timestamptz IS NULL OR (d.at, d.id) < ($6, $7::uuid))
+           ORDER BY d.at DESC, d.id DESC LIMIT $8"#,
+        query.fleet.as_ref().map(FleetName::as_str),
+        query.since,
+        query.until,
+        changes_only,
+        &actions,
+        after_at,
+        after_id.map(|id| id.0),
+        i64::from(list_limit(query.limit)),
+    )
+    .fetch_all(tx)
+    .await?;
+    rows.into_iter().map(DecisionHead::try_from).collect()
+}
+
+/// The newest decision of every fleet.
+async fn newest_heads(tx: &mut Tx) -> Result<Vec<DecisionHead>, StoreError> {
+    let rows = heads!(
+        r#"FROM scaler.fleet_state s
+           CROSS JOIN LATERAL (SELECT * FROM scaler.decision WHERE fleet = s.fleet ORDER BY at DESC LIMIT 1) d
+           LEFT JOIN scaler.decision_run r ON r.decision_id = d.id"#
+    )
+    .fetch_all(tx)
+    .await?;
+    rows.into_iter().map(DecisionHead::try_from).collect()
+}
+
+/// One decision, and the calls that followed from it.
+pub(super) async fn decision(
+    tx: &mut Tx,
+    id: DecisionId,
+) -> Result<Option<(DecisionRow, Vec<CallRecord>)>, StoreError> {
+    let row = sqlx::query!(
+        r#"SELECT d.at, coalesce(r.last_at, d.at) AS "last_at!", coalesce(r.count, 1) AS "count!", d.fleet,
+                  d.replica, d.epoch, d.plan AS "plan: Json<Plan>",
+                  CASE WHEN d.mode = 'dry_run' THEN 'dry_run'
+                       ELSE coalesce((SELECT p.outcome FROM scaler.decision_progress p WHERE p.decision_id = d.id),
+                                     CASE WHEN d.action = 'hold' THEN 'quiet'
+                                          WHEN d.starts_nothing AND d.size_wanted <> d.size_before THEN 'held'
+                                          ELSE 'done' END) END AS "outcome!"
+           FROM scaler.decision d LEFT JOIN scaler.decision_run r ON r.decision_id = d.id WHERE d.id = $1"#,
+        id.0
+    )
+    .fetch_optional(&mut *tx)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let decision = DecisionRow {
+        id,
+        at: row.at,
+        last_at: row.last_at,
+        count: row.count,
+        fleet: FleetName::new(row.fleet),
+        replica: ReplicaId::new(row.replica),
+        epoch: Epoch(row.epoch),
+        plan: row.plan.0,
+        outcome: row.outcome,
+    };
+    Ok(Some((decision, calls(tx, id).await?)))
+}
+
+/// The calls that name the decision, and those of the launches that it wanted.
+async fn calls(tx: &mut Tx, id: DecisionId) -> Result<Vec<CallRecord>, StoreError> {
+    let rows = sqlx::query!(
+        r#"SELECT c.id, c.at, c.op::text AS "op!", c.launch_id, c.ordinal, c.target_group, c.zone,
+                  CASE WHEN cardinality(c.instance_ids) > 0 THEN c.instance_ids
+                       ELSE coalesce(o.instance_ids, c.instance_ids) END AS "instances!",
+                  coalesce(o.outcome::text, 'pending') AS "outcome!", o.error_code AS "error_code?",
+                  o.error_message AS "error_message?", o.request_id AS "request_id?", o.at AS "answered_at?"
+           FROM scaler.cloud_call c LEFT JOIN scaler.cloud_call_outcome o ON o.call_id = c.id
+           WHERE c.id IN (SELECT id FROM scaler.cloud_call WHERE decision_id = $1
+                          UNION
+                          SELECT k.id FROM scaler.launch l JOIN scaler.cloud_call k ON k.launch_id = l.id
+                          WHERE l.decision_id = $1)
+           ORDER BY c.at, c.id LIMIT $2"#,
+        id.0,
+        CALLS_MAX,
+    )
+    .fetch_all(tx)
+    .await?;
+    let records = rows.into_iter().map(|row| {
+        Ok(CallRecord {
+            id: CallId(row.id),
+            at: row.at,
+            op: word(&row.op)?,
+            launch: row.launch_id.map(LaunchId),
+            ordinal: nat(row.ordinal)?,
+            instances: row.instances.into_iter().map(InstanceId::new).collect(),
+            target_group: row.target_group.map(TargetGroupArn::new),
+            zone: row.zone.map(Zone::new),
+            outcome: row.outcome,
+            error_code: row.error_code,
+            error_message: row.error_message,
+            request_id: row.request_id,
+            answered_at: row.answered_at,
+        })
+    });
+    records.collect()
+}
+
+/// What happened.
+pub(super) async fn events(tx: &mut Tx, query: &EventQuery) -> Result<Vec<EventRecord>, StoreError> {
+    let after = query.after.as_ref();
+    let rows = sqlx::query!(
+        r#"SELECT e.fleet, e.seq, e.at, e.kind, e.subject, e.data FROM scaler.event e
+           WHERE ($1::text IS NULL OR e.fleet = $1)
+             AND ($2::timestamptz IS NULL OR e.at >= $2)
+             AND ($3::timestamptz IS NULL OR e.at < $3)
+             AND (cardinality($4::text[]) = 0 OR e.kind = ANY ($4))
+             AND ($5::text IS NULL OR e.subject = $5)
+             AND ($6::timestamptz IS NULL OR (e.at, e.fleet COLLATE "C", e.seq) < ($6, $7::text, $8::bigint))
+           ORDER BY e.at DESC, e.fleet COLLATE "C" DESC, e.seq DESC LIMIT $9"#,
+        query.fleet.as_ref().map(FleetName::as_str),
+        query.since,
+        query.until,
+        &query.kinds,
+        query.subject.as_deref(),
+        after.map(|key| key.at),
+        after.map(|key| key.fleet.as_str()),
+        after.map(|key| key.seq),
+        i64::from(list_limit(query.limit)),
+    )
+    .fetch_all(tx)
+    .await?;
+    let records = rows.into_iter().map(|row| EventRecord {
+        fleet: (!row.fleet.is_empty()).then(|| FleetName::new(row.fleet)),
+        seq: row.seq,
+        at: row.at,
+        kind: row.kind,
+        subject: row.subject,
+        data: row.data,
+    });
+    Ok(records.collect())
+}
+
+/// What a person did, and what became of it.
+pub(super) async fn operator_action(
+    tx: &mut Tx,
+    id: OperatorActionId,
+) -> Result<Option<ActionRecord>, StoreError> {
+    let row = sqlx::query!(
+        r#"SELECT o.fleet, o.at, o.actor, o.kind::text AS "kind!", o.reason, o.direction::text, o.until, o.size,
+                  o.instance_id, a.decision_id AS "decision_id?", a.at AS "answered_at?", a.granted AS "granted?",
+                  a.because AS "because?"
+           FROM scaler.operator_action o LEFT JOIN scaler.operator_answer a ON a.action_id = o.id
+           WHERE o.id = $1"#,
+        id.0
+    )
+    .fetch_optional(tx)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let incomplete = || StoreError::Refused(format!("action {id} is a {} without its columns", row.kind));
+    let kind = match row.kind.as_str() {
+        "pause" => OperatorActionKind::Pause {
+            direction: direction(row.direction.as_deref()).ok_or_else(incomplete)?,
+            span: row.until.map(|until| since(until, row.at)),
+        },
+        "resume" => OperatorActionKind::Resume,
+        "set_size" => OperatorActionKind::SetSize(nat(row.size.ok_or_else(incomplete)?)?),
+        "drain" => {
+            OperatorActionKind::Drain(InstanceId::new(row.instance_id.as_deref().ok_or_else(incomplete)?))
+        }
+        "evaluate" => OperatorActionKind::Evaluate,
+        _ => return Err(incomplete()),
+    };
+    let answer = row.decision_id.zip(row.answered_at).zip(row.granted).map(|((decision, at), granted)| {
+        let granted = if granted { Granted::Yes } else { Granted::No };
+        let because = row.because.unwrap_or_default();
+        (DecisionId(decision), at, Answer { request: id, granted, because })
+    });
+    let fleet = FleetName::new(row.fleet);
+    let action = OperatorAction { id, fleet, actor: row.actor, reason: row.reason, kind };
+    Ok(Some(ActionRecord { at: row.at, action, answer }))
+}
+
+fn direction(word: Option<&str>) -> Option<Direction> {
+    match word? {
+        "out" => Some(Direction::Out),
+        "in" => Some(Direction::In),
+        "both" => Some(Direction::Both),
+        _ => None,
+    }
+}

@@ -1,0 +1,396 @@
+//! How a fleet stands, worked out from its configuration and from what is remembered of it.
+
+pub mod observed;
+pub mod rule;
+pub mod summary;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::config::fleet::FleetConfig;
+use crate::decide::policy::Mode;
+use crate::decide::snapshot::{FleetMemory, OperatorRequest, PoolHealth};
+use crate::domain::host::{Host, HostState};
+use crate::domain::ids::{FleetName, LaunchId};
+use crate::domain::launch::Launch;
+use crate::domain::time::{Timestamp, after};
+use crate::store::{DecisionRow, Lease, StoredFleet};
+use crate::view::decision::DecisionSummary;
+use crate::view::fleet::observed::Observed;
+use crate::view::fleet::rule::RuleStatus;
+use crate::view::words::{left, moment};
+
+/// How one fleet stands.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct FleetStatus {
+    /// Its name.
+    pub fleet: FleetName,
+    /// The moment of this answer, by the database's clock.
+    pub at: DateTime<Utc>,
+    /// Whether decisions are acted on; null: no file configures it any more.
+    #[schema(inline)]
+    pub mode: Option<Mode>,
+    /// How often it is evaluated, in seconds; null: no file configures it any more.
+    pub interval_seconds: Option<f64>,
+    /// Its size.
+    pub size: Size,
+    /// Hosts that are not gone, by state; every state is named.
+    pub hosts: BTreeMap<&'static str, u32>,
+    /// What was observed at the last evaluation, each signal beside its thresholds; null: nothing lately.
+    pub observed: Option<Observed>,
+    /// Its rules, each with the observations that it looks at.
+    pub rules: Vec<RuleStatus>,
+    /// What it waits for.
+    pub next: Next,
+    /// How long a change of size still waits.
+    pub cooldowns: Cooldowns,
+    /// What people have paused.
+    pub pauses: Vec<PauseRow>,
+    /// Whether launches are tried.
+    pub breaker: Breaker,
+    /// Pools (zone and type) that refused for capacity and are left alone.
+    pub pools_cooling: Vec<PoolHealth>,
+    /// Launches that still lack hosts.
+    pub open_launches: Vec<OpenLaunch>,
+    /// What people asked for and no decision has answered.
+    pub requests: Vec<OperatorRequest>,
+    /// How many more hosts may be taken out; null: no file configures it any more.
+    pub termination_budget: Option<Budget>,
+    /// Who acts for it; null: nobody ever did.
+    pub lease: Option<LeaseRow>,
+    /// The newest decision; null: there is none.
+    pub last_decision: Option<DecisionSummary>,
+}
+
+/// A fleet's size, in hosts.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Size {
+    /// Last wanted; null: nothing was ever decided.
+    pub wanted: Option<u32>,
+    /// Hosts that serve, will serve, or may serve again.
+    pub live: u32,
+    /// Hosts that open launches may still buy.
+    pub reserved: u32,
+    /// Never fewer; null: no file configures it any more.
+    pub min: Option<u32>,
+    /// Never more; null: no file configures it any more.
+    pub max: Option<u32>,
+}
+
+/// What a fleet waits for, and when it is looked at again.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Next {
+    /// When the next evaluation is due; null: nobody holds the fleet, so nobody can say.
+    pub evaluation_at: Option<DateTime<Utc>>,
+    /// What stands between the fleet and its next change, in words; empty: nothing does.
+    pub waits_for: Vec<String>,
+}
+
+/// How long a change of size still waits.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Cooldowns {
+    /// Seconds until it may grow; 0: now.
+    pub scale_out_seconds: u64,
+    /// When it may grow; null: now.
+    pub scale_out_until: Option<DateTime<Utc>>,
+    /// Seconds until it may shrink; 0: now.
+    pub scale_in_seconds: u64,
+    /// When it may shrink; null: now.
+    pub scale_in_until: Option<DateTime<Utc>>,
+}
+
+/// A person's "not now".
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PauseRow {
+    /// `out` or `in`.
+    pub direction: &'static str,
+    /// When it ends by itself; null: when somebody resumes.
+    pub until: Option<DateTime<Utc>>,
+    /// Who.
+    pub actor: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// Launches that fail in a row open it, and while it is open none is tried.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Breaker {
+    /// Whether it is open.
+    pub open: bool,
+    /// Launch failures in a row.
+    pub launch_failures: u32,
+    /// So many open it; null: no file configures the fleet any more.
+    pub launch_failures_max: Option<u32>,
+    /// When one launch is tried again; null: it was not opened.
+    pub resets_at: Option<DateTime<Utc>>,
+}
+
+/// A launch that still lacks hosts.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct OpenLaunch {
+    /// Its id; the value of the launch tag on its hosts.
+    pub launch_id: LaunchId,
+    /// Hosts it may still buy.
+    pub missing: u32,
+    /// Attempts so far.
+    pub attempts: u32,
+    /// When it was committed.
+    pub since: DateTime<Utc>,
+}
+
+/// Terminations within a sliding span.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Budget {
+    /// Spent.
+    pub used: usize,
+    /// Of so many.
+    pub count: u32,
+    /// Within so many seconds.
+    pub per_seconds: u64,
+}
+
+/// Who may act for a fleet.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct LeaseRow {
+    /// The lease as it stands.
+    #[serde(flatten)]
+    pub lease: Lease,
+    /// Whether it holds at this moment.
+    pub held: bool,
+}
+
+impl FleetStatus {
+    /// Works it out. The rules look at the observations in `stored`, as far back as these go.
+    #[must_use]
+    pub fn of(
+        name: &FleetName,
+        config: Option<&FleetConfig>,
+        stored: StoredFleet,
+        last: Option<&DecisionRow>,
+    ) -> Self {
+        let now = stored.now;
+        let hosts = by_state(&stored.hosts);
+        let cooldowns = Cooldowns::of(config, &stored.memory, now);
+        let pauses = pauses(&stored.memory, now);
+        let breaker = Breaker::of(config, &stored.memory, now);
+        let lease = stored.lease.clone().map(|lease| LeaseRow::of(lease, now));
+        let last_decision = last.map(DecisionSummary::from);
+        let pools_cooling: Vec<_> =
+            stored.pools.iter().filter(|pool| pool.is_cooling(now)).cloned().collect();
+        let next = Waits {
+            config,
+            hosts: &hosts,
+            cooldowns: &cooldowns,
+            pauses: &pauses,
+            breaker: &breaker,
+            pools_cooling: pools_cooling.len(),
+            requests: stored.requests.len(),
+            lease: lease.as_ref(),
+            last: last_decision.as_ref(),
+        };
+        Self {
+            fleet: name.clone(),
+            at: now,
+            mode: config.map(|config| config.mode),
+            interval_seconds: config.map(|config| config.interval.as_secs_f64()),
+            size: Size {
+                wanted: stored.memory.desired,
+                live: live(&hosts),
+                reserved: stored.launches.iter().map(Launch::missing).sum(),
+                min: config.map(|config| config.size.min),
+                max: config.map(|config| config.size.max),
+            },
+            observed: stored.window.last().map(|newest| Observed::of(config, newest)),
+            rules: rule::statuses(config, &stored),
+            next: next.next(),
+            cooldowns,
+            pauses,
+            breaker,
+            pools_cooling,
+            open_launches: stored.launches.iter().map(OpenLaunch::of).collect(),
+            requests: stored.requests,
+            termination_budget: config.map(|config| Budget {
+                used: stored.drains_in_budget.len(),
+                count: config.safety.budget_count,
+                per_seconds: config.safety.budget_per.as_secs(),
+            }),
+            lease,
+            last_decision,
+            hosts,
+        }
+    }
+}
+
+impl OpenLaunch {
+    fn of(launch: &Launch) -> Self {
+        Self {
+            launch_id: launch.id,
+            missing: launch.missing(),
+            attempts: launch.attempts,
+            since: launch.created_at,
+        }
+    }
+}
+
+impl LeaseRow {
+    fn of(lease: Lease, now: Timestamp) -> Self {
+        Self { held: now < lease.expires_at, lease }
+    }
+}
+
+impl Cooldowns {
+    fn of(config: Option<&FleetConfig>, memory: &FleetMemory, now: Timestamp) -> Self {
+        let end = |since: Option<Timestamp>, span: Option<Duration>| {
+            let end = since.zip(span).map(|(since, span)| after(since, span));
+            end.filter(|end| now < *end)
+        };
+        let seconds = |end: Option<Timestamp>| {
+            end.and_then(|end| left(now, end))
+                .map_or(0, |left| left.as_secs() + u64::from(left.subsec_nanos() > 0))
+        };
+        let cooldown = config.map(|config| config.cooldown);
+        let out = end(memory.last_scale_out, cooldown.map(|cooldown| cooldown.scale_out));
+        let inward = end(memory.last_change, cooldown.map(|cooldown| cooldown.scale_in));
+        Self {
+            scale_out_seconds: seconds(out),
+            scale_out_until: out,
+            scale_in_seconds: seconds(inward),
+            scale_in_until: inward,
+        }
+    }
+}
+
+impl Breaker {
+    fn of(config: Option<&FleetConfig>, memory: &FleetMemory, now: Timestamp) -> Self {
+        let safety = config.map(|config| config.safety);
+        let tripped = safety.is_some_and(|safety| memory.launch_failures >= safety.launch_failures_max);
+        let resets_at = safety
+            .zip(memory.last_launch_failure)
+            .filter(|_| tripped)
+            .map(|(safety, last)| after(last, safety.breaker_reset));
+        Self {
+            open: resets_at.is_some_and(|resets_at| now < resets_at),
+            launch_failures: memory.launch_failures,
+            launch_failures_max: safety.map(|safety| safety.launch_failures_max),
+            resets_at,
+        }
+    }
+}
+
+/// What a fleet may be waiting for.
+struct Waits<'a> {
+    config: Option<&'a FleetConfig>,
+    hosts: &'a BTreeMap<&'static str, u32>,
+    cooldowns: &'a Cooldowns,
+    pauses: &'a [PauseRow],
+    breaker: &'a Breaker,
+    pools_cooling: usize,
+    requests: usize,
+    lease: Option<&'a LeaseRow>,
+    last: Option<&'a DecisionSummary>,
+}
+
+impl Waits<'_> {
+    /// In the order in which one would ask. Moments are absolute: a sentence stays the same until something happens.
+    fn next(&self) -> Next {
+        let mut waits_for = Vec::new();
+        let held = self.lease.is_some_and(|lease| lease.held);
+        match self.config {
+            None => waits_for.push("its configuration: no file names it, so nobody acts for it".to_owned()),
+            Some(_) if !held => waits_for.push("a replica of the service: nobody holds it".to_owned()),
+            Some(config) if config.mode == Mode::DryRun => {
+                waits_for.push("its mode: in dry-run it is only said what would be done".to_owned());
+            }
+            Some(_) => {}
+        }
+        waits_for.extend(self.pauses.iter().map(PauseRow::wait));
+        if let (true, Some(at)) = (self.breaker.open, self.breaker.resets_at) {
+            waits_for.push(format!("the breaker: launches kept failing; one is tried at {}", moment(at)));
+        }
+        waits_for.extend(self.host_waits());
+        waits_for.extend(self.cooldown_waits());
+        let counted = [
+            (self.pools_cooling, "pool that cools", "pools that cool"),
+            (self.requests, "request", "requests"),
+        ];
+        waits_for.extend(
+            counted
+                .into_iter()
+                .filter(|(count, ..)| *count > 0)
+                .map(|(count, one, more)| crate::view::words::many(count, one, more)),
+        );
+        let interval = self.config.filter(|_| held).map(|config| config.interval);
+        let last_at = self.last.map(|last| last.last_at);
+        Next { evaluation_at: last_at.zip(interval).map(|(at, interval)| after(at, interval)), waits_for }
+    }
+
+    fn host_waits(&self) -> impl Iterator<Item = String> {
+        let count = |states: &[&str]| states.iter().filter_map(|state| self.hosts.get(state)).sum::<u32>();
+        let booting = count(&["pending", "running", "registered"]);
+        let unhealthy = count(&["unhealthy"]);
+        let leaving = count(&["draining", "deregistered", "terminating"]);
+        let hosts = |count: u32| crate::view::words::count(count as usize, "host");
+        [
+            (booting, format!("{} on the way into service", hosts(booting))),
+            (unhealthy, format!("{} to become healthy again", hosts(unhealthy))),
+            (leaving, format!("{} on the way out", hosts(leaving))),
+        ]
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(_, sentence)| sentence)
+    }
+
+    fn cooldown_waits(&self) -> impl Iterator<Item = String> {
+        [("scale-out", self.cooldowns.scale_out_until), ("scale-in", self.cooldowns.scale_in_until)]
+            .into_iter()
+            .filter_map(|(what, until)| Some(format!("the cooldown of {what}, until {}", moment(until?))))
+    }
+}
+
+impl PauseRow {
+    fn wait(&self) -> String {
+        let until = match self.until {
+            None => "until resumed".to_owned(),
+            Some(until) => format!("until {}", moment(until)),
+        };
+        format!("{}: scale-{} is paused {until}: {}", self.actor, self.direction, self.reason)
+    }
+}
+
+/// Hosts that count towards the size.
+fn live(hosts: &BTreeMap<&'static str, u32>) -> u32 {
+    ["pending", "running", "registered", "healthy", "unhealthy"]
+        .iter()
+        .filter_map(|state| hosts.get(state))
+        .sum()
+}
+
+fn by_state(hosts: &[Host]) -> BTreeMap<&'static str, u32> {
+    let mut counts = no_hosts();
+    for host in hosts {
+        *counts.entry(host.state.name()).or_default() += 1;
+    }
+    counts
+}
+
+fn no_hosts() -> BTreeMap<&'static str, u32> {
+    HostState::NAMES.map(|name| (name, 0)).into()
+}
+
+fn pauses(memory: &FleetMemory, now: Timestamp) -> Vec<PauseRow> {
+    [("out", &memory.pause_out), ("in", &memory.pause_in)]
+        .into_iter()
+        .filter_map(|(direction, pause)| pause.as_ref().map(|pause| (direction, pause)))
+        .filter(|(_, pause)| pause.holds(now))
+        .map(|(direction, pause)| PauseRow {
+            direction,
+            until: pause.until,
+            actor: pause.actor.clone(),
+            reason: pause.reason.clone(),
+        })
+        .collect()
+}

@@ -1,0 +1,12 @@
+//! The API, asked over TCP: a real database, the real loop on the simulated cloud, and the server as it ships.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says so by panicking")]
+
+mod hook;
+mod pages;
+mod questions;
+mod secure;
+mod site;
+mod stream;
+mod tokens;
+mod unready;
+mod writes;
