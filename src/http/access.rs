@@ -15,7 +15,6 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use metrics::counter;
 
 use crate::clock::Clock;
 use crate::config::tokens::Scope;
@@ -126,7 +125,6 @@ impl Door {
         method: &Method,
         path: &str,
     ) -> Problem {
-        counter!("fleet_scaler_http_refused_total", "cause" => cause).increment(1);
         let request: String = format!("{method} {path}").chars().take(200).collect();
         self.count(Refusal { cause, token: token.to_owned(), peer: peer.to_string(), request, count: 1 });
         if let Err(problem) = self.limiter.take(&format!("refused {peer}"), true, self.clock.elapsed()) {

@@ -6,6 +6,7 @@ use fleet_scaler::decide::plan::{Action, Effect, Guard, Verdict};
 use fleet_scaler::domain::failure::{CloudError, FailureClass};
 use fleet_scaler::domain::host::{DrainReason, Step};
 use fleet_scaler::domain::time::after;
+use fleet_scaler::store::history::Refusal;
 use fleet_scaler::store::{CallAnswer, ConfigChange, ConfigOutcome, Direction, OperatorActionKind};
 use sqlx::{Connection as _, PgConnection, Row as _};
 
@@ -73,6 +74,9 @@ async fn day() -> World {
     let change =
         ConfigChange { fleet, version: "v1".into(), outcome: ConfigOutcome::Applied, text: "max = 3".into() };
     world.store.config_record(&change).await.unwrap();
+    let (token, peer, request) = (String::new(), "192.0.2.7".to_owned(), "GET /api/v1/fleets".to_owned());
+    let refusal = Refusal { cause: "no_token", token, peer, request, count: 1 };
+    world.store.refusals_record(&[refusal]).await.unwrap();
     world
 }
 
