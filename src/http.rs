@@ -1,5 +1,5 @@
-//! What the service says over HTTP: health and metrics for a supervisor, a load balancer and Prometheus, and the
-//! operators' [`api`].
+//! What the service says over HTTP: health and metrics for a supervisor, a load balancer and Prometheus, the
+//! operators' [`api`], and the [`dashboard`] that speaks to it.
 //!
 //! Health and metrics are answered from this process's own memory. They must work exactly when the database, the cloud or
 //! the loop does not, so their handlers wait for none of them and need no token. No client can hold a connection for long
@@ -7,6 +7,7 @@
 
 pub mod access;
 pub mod api;
+mod dashboard;
 pub mod listener;
 mod mark;
 pub mod metrics;
@@ -123,6 +124,7 @@ fn router(pages: Pages) -> Router {
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics_page))
+        .merge(dashboard::router())
         .fallback(no_such_page)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(pages)
@@ -147,7 +149,10 @@ async fn metrics_page(State(pages): State<Pages>) -> Response {
 }
 
 async fn no_such_page(uri: Uri) -> Problem {
-    let detail = format!("{} is not served here; /healthz, /readyz, /metrics and /api/v1 are", uri.path());
+    let detail = format!(
+        "{} is not served here; / (the dashboard), /healthz, /readyz, /metrics and /api/v1 are",
+        uri.path()
+    );
     Problem::unknown("unknown_page", detail)
 }
 

@@ -1,0 +1,57 @@
+// What several pages show alike.
+
+import { h } from "./dom.js";
+import { LEVEL_WORDS } from "./judge.js";
+import { action, clock, relative } from "./words.js";
+
+const SIGNS = { problem: "✕", warning: "!", changing: "↻", well: "✓" };
+
+/** How a fleet is: a sign, a word and a colour, so that none of them has to be seen. */
+export const badge = (level) =>
+  h("span", { class: `badge ${level}` }, h("span", { "aria-hidden": "true" }, SIGNS[level]), ` ${LEVEL_WORDS[level]}`);
+
+/** A moment, as long ago; the time itself on hover and for programs. */
+export const ago = (moment) =>
+  h("time", { datetime: moment, title: clock(moment), class: "ago" }, relative(moment));
+
+/** A link that the page itself follows. */
+export const link = (to, ...children) => h("a", { href: to }, ...children);
+
+export const fleetPath = (name) => `/fleets/${encodeURIComponent(name)}`;
+export const decisionPath = (id) => `/decisions/${encodeURIComponent(id)}`;
+export const hostPath = (fleet, id) => `${fleetPath(fleet)}#${id}`;
+
+/** `3 → 5`, or `5` where nothing changes. */
+export const sizes = ({ size_before: before, size_wanted: wanted }) => (before === wanted ? `${wanted}` : `${before} → ${wanted}`);
+
+/** A decision's direction as a small mark. */
+export const kind = (word) => h("span", { class: `kind ${word}` }, action(word));
+
+/** A section with its heading. */
+export const section = (title, attributes, ...children) =>
+  h("section", { ...attributes }, h("h2", null, title), ...children);
+
+/** A list of terms. */
+export const facts = (...pairs) =>
+  h(
+    "dl",
+    { class: "facts" },
+    pairs.filter(Boolean).map(([term, ...what]) => h("div", { "data-key": term }, h("dt", null, term), h("dd", null, ...what))),
+  );
+
+/** A table that is scrolled by itself where the page is too narrow for it. */
+export const table = (label, heads, rows, attributes) =>
+  h(
+    "div",
+    { class: "scroll", tabindex: 0, role: "region", "aria-label": label },
+    h(
+      "table",
+      attributes,
+      h("thead", null, h("tr", null, heads.map((head) => h("th", { scope: "col" }, head)))),
+      h("tbody", null, rows),
+    ),
+  );
+
+/** What stands where something else was expected. */
+export const notice = (level, title, ...text) =>
+  h("div", { class: `notice ${level}`, role: level === "problem" ? "alert" : null }, h("h2", null, title), ...text);
