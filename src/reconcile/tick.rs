@@ -109,6 +109,10 @@ impl FleetRunner {
             launching: launch_gate(&config, &scene.stored),
             clocks: (scene.stored.now, scene.read_at),
         };
+        if scene.world.is_err() {
+            // A look that failed says nothing of tags: what was somebody else's stays untouched until it is seen again.
+            scene.quarantined.clone_from(&self.quarantined);
+        }
         telemetry::quarantined(&config.name, &self.quarantined, &scene.quarantined);
         self.quarantined.clone_from(&scene.quarantined);
         desk.caller.renew().await?;

@@ -11,8 +11,8 @@ use fleet_scaler::provider::simulated::model::journal::{Event, TerminationRecord
 
 use crate::world::World;
 
-/// A tick is over by then, however slow its steps.
-const ONE_TICK: Duration = Duration::from_secs(30);
+/// So long a group may be unheard of at a host's deadline, and the host goes all the same.
+const UNHEARD: Duration = Duration::from_mins(2);
 
 /// What of an entry is of interest here.
 enum News {
@@ -86,15 +86,17 @@ impl World {
         })
     }
 
-    /// Whether a registration has just reached the host that was given up long before: between the last look at its
-    /// groups and its end, where nobody can know.
-    fn registered_just_now(&self, id: &InstanceId) -> bool {
+    /// Whether a registration that was given up has reached the host where nobody could know: between the last look at
+    /// its groups and its end, or after its end was asked for.
+    fn registered_unforeseen(&self, id: &InstanceId) -> bool {
         let state = self.state();
+        let Some(late) = state.registered_late.get(id) else { return false };
         let row = state.book.fleets.values().find_map(|fleet| fleet.hosts.get(id));
-        let told = row.is_some_and(|host| {
-            matches!(host.state, HostState::Deregistered { .. } | HostState::Terminating { .. })
-        });
-        told && state.registered_late.get(id).is_some_and(|at| since(self.now(), *at) < ONE_TICK)
+        row.is_some_and(|host| match host.state {
+            HostState::Deregistered { .. } => since(self.now(), *late) < UNHEARD,
+            HostState::Terminating { .. } => true,
+            _ => false,
+        })
     }
 
     /// I4: deregistered everywhere, and let go of by every group, or past its deadline, or never in service at all.
@@ -107,7 +109,7 @@ impl World {
         }
         let waited = match verdict {
             Verdict::AlreadyDead | Verdict::NeverRegistered | Verdict::Drained => return,
-            Verdict::StillRegistered => self.registered_just_now(id),
+            Verdict::StillRegistered => self.registered_unforeseen(id),
             Verdict::GroupDeleted | Verdict::StillDraining => match self.drain_deadline(id) {
                 Some((served, deadline)) => !served || self.now() >= deadline || self.long_gone(record),
                 None => false,
