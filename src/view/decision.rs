@@ -128,7 +128,7 @@ pub struct Decision {
     pub outcome: String,
     /// What it was made from. Of a decision that was repeated: at the first time.
     pub inputs: Observation,
-    /// What each rule, target and request would have liked, in a fixed order, each with the observations it counted.
+    /// What each rule, target and request would have liked, in a fixed order.
     pub recommendations: Vec<Recommendation>,
     /// What each guard said, in their order.
     pub verdicts: Vec<Verdict>,

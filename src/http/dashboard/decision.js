@@ -50,21 +50,11 @@ function inputs({ inputs: seen }) {
   );
 }
 
-const HOLDS = { true: ["●", "held"], false: ["○", "did not hold"], null: ["?", "not known"] };
-
-/** Observations that a rule counted, where the answer carries them. */
-function counted(one) {
-  if (!one.window?.length) return null;
-  return h("div", { class: "fine" },
-    h("span", { class: "window", "aria-hidden": "true" }, one.window.map((sample) => HOLDS[sample.holds ?? null][0]).join(" ")),
-    h("span", { class: "hidden" }, one.window.map((sample) => HOLDS[sample.holds ?? null][1]).join(", ")));
-}
-
 function wishes({ recommendations, rules_fired: fired }) {
   const row = (one) => h("tr", null,
     h("td", null, one.source, fired.includes(one.source.replace(/^rule /, "")) ? h("div", { class: "fine" }, "fired") : null),
     h("td", { class: "nowrap" }, one.size === null ? "no opinion" : count(one.size, "host")),
-    h("td", null, one.because, counted(one)));
+    h("td", null, one.because));
   return section("What each would have liked", { class: "block" },
     recommendations.length ? table("Recommendations", ["Who", "Size", "Because"], recommendations.map(row)) : h("p", { class: "fine" }, "Nobody had a say"));
 }
