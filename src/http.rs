@@ -1,5 +1,5 @@
 //! What the service says over HTTP: health and metrics for a supervisor, a load balancer and Prometheus, the
-//! operators' [`api`], and the [`dashboard`] that speaks to it.
+//! operators' [`api`], and the `dashboard` that speaks to it.
 //!
 //! Health and metrics are answered from this process's own memory. They must work exactly when the database, the cloud or
 //! the loop does not, so their handlers wait for none of them and need no token. No client can hold a connection for long
