@@ -26,6 +26,9 @@ const STUBBORN_WAIT: (Duration, Duration) = (Duration::from_secs(30), Duration::
 /// A host that still runs so long after its termination was asked for is asked again.
 const TERMINATE_AGAIN: Duration = Duration::from_mins(2);
 
+/// So long after its deadline a host waits for groups that cannot be heard. One of them may have been given it again.
+const UNHEARD_SPAN: Duration = Duration::from_mins(10);
+
 /// Hosts that refused termination: how often, and not again before when. In memory only: after a restart each is asked
 /// once more, alone.
 pub type Stubborn = BTreeMap<InstanceId, (u32, Timestamp)>;
@@ -151,7 +154,9 @@ pub async fn deregister_hosts(
     }
     let mut kept = Vec::with_capacity(hosts.len());
     for host in hosts {
-        let done = matches!(host.state, HostState::Draining { .. }) || told.contains(&host.id);
+        // The row of one whose termination was asked for says so already, whatever its groups are told.
+        let goes_on = !matches!(host.state, HostState::Terminating { .. });
+        let done = goes_on && (matches!(host.state, HostState::Draining { .. }) || told.contains(&host.id));
         let host = match host.state.drain() {
             Some(drain) if done && !refused.contains(&host.id) => {
                 let timeout = references.drain_timeout(desk.fleet, &drain.groups);
@@ -169,7 +174,9 @@ pub async fn deregister_hosts(
 fn to_tell<'a>(host: &'a Host, groups: &Groups, looked_at: Timestamp) -> Vec<&'a TargetGroupArn> {
     match &host.state {
         HostState::Draining { drain } => drain.groups.iter().collect(),
-        HostState::Deregistered { drain, since, .. } if *since < looked_at => {
+        HostState::Deregistered { drain, since, .. } | HostState::Terminating { drain, since }
+            if *since < looked_at =>
+        {
             drain.groups.iter().filter(|group| groups.holds(group, &host.id)).collect()
         }
         _ => Vec::new(),
@@ -233,10 +240,15 @@ pub fn is_due(host: &Host, groups: &Groups, looked_at: Timestamp, now: Timestamp
             let never_served = host.healthy_at.is_none() && !groups.in_use(&drain.groups, &host.id);
             let let_go = || *since <= looked_at && groups.all_let_go(&drain.groups, &host.id);
             let held_again = !to_tell(host, groups, looked_at).is_empty();
-            !held_again && (never_served || now >= *deadline || let_go())
+            let heard = groups.all_heard(&drain.groups) || now >= after(*deadline, UNHEARD_SPAN);
+            heard && !held_again && (never_served || now >= *deadline || let_go())
         }
-        // Asked for, and it still runs: the call may have been lost. Repeating it is harmless.
-        HostState::Terminating { since, .. } => now >= after(*since, TERMINATE_AGAIN),
+        // Asked for, and it still runs: the call may have been lost. Repeating it is harmless, unless a group was given
+        // the host again meanwhile.
+        HostState::Terminating { drain, since } => {
+            let let_go = groups.all_let_go(&drain.groups, &host.id) || now >= after(*since, UNHEARD_SPAN);
+            now >= after(*since, TERMINATE_AGAIN) && let_go && to_tell(host, groups, looked_at).is_empty()
+        }
         HostState::Pending { .. }
         | HostState::Running { .. }
         | HostState::Registered { .. }
@@ -347,6 +359,23 @@ mod tests {
         assert!(is_due(&host, &group_says(TargetState::Draining), start, deadline));
         assert!(!is_due(&host, &Groups([(TargetGroupArn::new("g"), GroupView::Gone)].into()), start, start));
         assert!(!is_due(&host, &Groups::default(), start, start));
+    }
+
+    #[test]
+    fn a_group_that_cannot_be_heard_holds_a_host_past_its_deadline_and_not_for_ever() {
+        let start = Timestamp::UNIX_EPOCH;
+        let deadline = after(start, Duration::from_mins(6));
+        let silent = GroupView::Unknown(CloudError::new(FailureClass::Throttled, "Throttling", ""));
+        for groups in [Groups::default(), Groups([(TargetGroupArn::new("g"), silent)].into())] {
+            for healthy_at in [None, Some(start)] {
+                let host = deregistered(healthy_at);
+                assert!(!is_due(&host, &groups, start, start));
+                assert!(!is_due(&host, &groups, deadline, deadline));
+                assert!(is_due(&host, &groups, deadline, after(deadline, UNHEARD_SPAN)));
+            }
+        }
+        let gone = Groups([(TargetGroupArn::new("g"), GroupView::Gone)].into());
+        assert!(is_due(&deregistered(Some(start)), &gone, deadline, deadline), "that group sends nothing");
     }
 
     #[test]

@@ -346,11 +346,11 @@ async fn resolve(
 pub async fn abandon_unwanted(
     desk: &Desk<'_>,
     launches: Vec<Launch>,
-    capacity: u32,
+    live: u32,
     desired: u32,
 ) -> Result<Vec<Launch>, StoreError> {
     let reserved: u32 = launches.iter().map(Launch::missing).sum();
-    let mut excess = (capacity + reserved).saturating_sub(desired);
+    let mut excess = live.saturating_add(reserved).saturating_sub(desired);
     let mut kept = Vec::with_capacity(launches.len());
     for launch in launches.into_iter().rev() {
         let certain = launch.open_attempt().is_none_or(has_bought_nothing);

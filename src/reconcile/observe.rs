@@ -188,9 +188,14 @@ impl Groups {
     /// Whether a group has the host registered and does not let it go.
     #[must_use]
     pub fn holds(&self, group: &TargetGroupArn, host: &InstanceId) -> bool {
-        let held =
-            |target: &TargetHealth| !matches!(target.state, TargetState::Draining | TargetState::Unused);
+        let held = |target: &TargetHealth| target.state != TargetState::Draining && !has_let_go(target);
         self.of(group, host).is_some_and(|targets| targets.iter().any(held))
+    }
+
+    /// Whether each of these groups answered; that it is gone is an answer.
+    #[must_use]
+    pub fn all_heard(&self, groups: &[TargetGroupArn]) -> bool {
+        groups.iter().all(|group| matches!(self.0.get(group), Some(GroupView::Seen(_) | GroupView::Gone)))
     }
 
     /// Whether there is no such group.
@@ -203,11 +208,18 @@ impl Groups {
     /// know" is not "drained".
     #[must_use]
     pub fn all_let_go(&self, groups: &[TargetGroupArn], host: &InstanceId) -> bool {
-        groups.iter().all(|group| {
-            self.of(group, host)
-                .is_some_and(|targets| targets.iter().all(|target| target.state == TargetState::Unused))
-        })
+        groups.iter().all(|group| self.of(group, host).is_some_and(|targets| targets.iter().all(has_let_go)))
     }
+}
+
+/// The reason that a target group gives for a registered target to which its load balancer sends nothing: the zone is not
+/// enabled, or no listener uses the group.
+const NOT_IN_USE: &str = "Target.NotInUse";
+
+/// Whether a target that is still listed is registered no more. One that is not in use is `unused` as well, and would
+/// serve as soon as somebody enables its zone.
+fn has_let_go(target: &TargetHealth) -> bool {
+    target.state == TargetState::Unused && target.reason != NOT_IN_USE
 }
 
 fn by_instance(targets: Vec<TargetHealth>) -> BTreeMap<InstanceId, Vec<TargetHealth>> {
@@ -241,7 +253,7 @@ fn standing_in_one(targets: &[TargetHealth]) -> Standing {
         // `unavailable`: health checks are switched off for the group; ELB sends such targets traffic.
         TargetState::Healthy | TargetState::Unavailable => Standing::Healthy,
         TargetState::Initial => Standing::Initial,
-        TargetState::Unused if target.reason == "Target.NotInUse" => Standing::NotInUse,
+        TargetState::Unused if target.reason == NOT_IN_USE => Standing::NotInUse,
         TargetState::Unhealthy | TargetState::Unused | TargetState::Draining => Standing::Unhealthy,
     });
     each.max().unwrap_or(Standing::NotRegistered)
@@ -331,11 +343,13 @@ mod tests {
         let host = InstanceId::new("i-1");
         let draining = GroupView::Seen(by_instance(vec![health("i-1", TargetState::Draining, "")]));
         let unused = GroupView::Seen(by_instance(vec![health("i-1", TargetState::Unused, "")]));
+        let idle = GroupView::Seen(by_instance(vec![health("i-1", TargetState::Unused, NOT_IN_USE)]));
         let empty = GroupView::Seen(BTreeMap::new());
         let silent = GroupView::Unknown(CloudError::new(FailureClass::Unknown, "Timeout", ""));
         for (views, expected) in [
             ([unused.clone(), empty.clone()], true),
             ([unused.clone(), draining], false),
+            ([unused.clone(), idle], false),
             ([empty.clone(), GroupView::Gone], false),
             ([empty, silent], false),
         ] {

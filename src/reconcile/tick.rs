@@ -206,7 +206,9 @@ impl FleetRunner {
         let world = scene.world.as_ref().ok().map(Arc::clone);
         let capacity = hosts.iter().filter(|host| host.state.is_capacity()).count();
         let capacity = u32::try_from(capacity).unwrap_or(u32::MAX);
-        let launches = launch::abandon_unwanted(desk, launches, capacity, desired).await?;
+        // An orphan will be adopted: what waits to be bought in its place is called off.
+        let live = capacity.saturating_add(scene.orphans);
+        let launches = launch::abandon_unwanted(desk, launches, live, desired).await?;
         let known =
             hosts.iter().map(|host| host.id.clone()).chain(scene.stored.ended.iter().cloned()).collect();
         let mut board = Board { hosts, known, pools: scene.stored.pools.clone() };

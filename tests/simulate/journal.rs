@@ -11,8 +11,9 @@ use fleet_scaler::provider::simulated::model::journal::{Event, TerminationRecord
 
 use crate::world::World;
 
-/// So long a group may be unheard of at a host's deadline, and the host goes all the same.
-const UNHEARD: Duration = Duration::from_mins(2);
+/// So long at most lies between a tick's look at the groups and the end of a host that it terminates: its reads, its
+/// writes and its calls, each slow.
+const LOOK_TO_END: Duration = Duration::from_secs(30);
 
 /// What of an entry is of interest here.
 enum News {
@@ -87,14 +88,15 @@ impl World {
     }
 
     /// Whether a registration that was given up has reached the host where nobody could know: between the last look at
-    /// its groups and its end, or after its end was asked for.
+    /// its groups and its end.
     fn registered_unforeseen(&self, id: &InstanceId) -> bool {
         let state = self.state();
         let Some(late) = state.registered_late.get(id) else { return false };
         let row = state.book.fleets.values().find_map(|fleet| fleet.hosts.get(id));
         row.is_some_and(|host| match host.state {
-            HostState::Deregistered { .. } => since(self.now(), *late) < UNHEARD,
-            HostState::Terminating { .. } => true,
+            HostState::Deregistered { .. } | HostState::Terminating { .. } => {
+                since(self.now(), *late) < LOOK_TO_END
+            }
             _ => false,
         })
     }
@@ -116,9 +118,18 @@ impl World {
             },
         };
         if !waited {
+            let state = self.state();
+            let row = state
+                .book
+                .fleets
+                .values()
+                .find_map(|fleet| fleet.hosts.get(id))
+                .map(|host| host.state.clone());
+            drop(state);
+            let passages = &record.passages;
             self.fail(
                 "I4",
-                format!("{id} was terminated while it served: {verdict:?}, {:?}", record.passages),
+                format!("{id} was terminated while it served: {verdict:?}, {passages:?}, {row:?}"),
             );
         }
     }

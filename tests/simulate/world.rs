@@ -201,7 +201,8 @@ impl World {
             let done = self.arrive(&call).now_or_never();
             match (done, call) {
                 (Some(true), LateCall::Terminate(hosts)) => self.state().book.terminated.extend(hosts),
-                (Some(true), LateCall::Register(_, hosts)) => {
+                // Its reply may be lost as well: it may have been done, whatever was answered.
+                (Some(_), LateCall::Register(_, hosts)) => {
                     self.state().registered_late.extend(hosts.into_iter().map(|host| (host, now)));
                 }
                 _ => {}
