@@ -17,6 +17,7 @@ mod opinion;
 pub mod plan;
 pub mod policy;
 mod projection;
+mod record;
 mod requests;
 mod rules;
 pub mod signal;

@@ -8,6 +8,7 @@ use crate::decide::ledger::Ledger;
 use crate::decide::opinion::{self, Advice, Opinion};
 use crate::decide::plan::{Action, Guard, Plan};
 use crate::decide::policy::Mode;
+use crate::decide::record;
 use crate::decide::requests;
 use crate::decide::signal::Observation;
 use crate::decide::snapshot::Snapshot;
@@ -59,7 +60,7 @@ pub fn decide(snapshot: &Snapshot) -> Plan {
         action,
         size_before: outcome.size_before,
         size_wanted: judged.size,
-        recommendations: opinions.iter().map(Opinion::recommendation).collect(),
+        recommendations: record::recommendations(&census, &opinions),
         verdicts: ledger.close(),
         code,
         reason,

@@ -159,7 +159,7 @@ impl Opinion {
         }
     }
 
-    /// As it is recorded.
+    /// As it is recorded, without what it rests on.
     pub(super) fn recommendation(&self) -> Recommendation {
         let because = match &self.waits {
             None => self.because.to_string(),
@@ -169,7 +169,7 @@ impl Opinion {
             Wish::Size(size) => Some(size),
             Wish::None | Wish::Unknown => None,
         };
-        Recommendation { source: self.source.to_string(), size, because }
+        Recommendation { source: self.source.to_string(), size, because, window: None, reading: None }
     }
 
     pub(super) fn wants_more(&self, than: u32) -> bool {

@@ -184,6 +184,47 @@ pub struct Recommendation {
     pub size: Option<u32>,
     /// Why, in one sentence, with the numbers.
     pub because: String,
+    /// Of a rule: the observations that it counted. `None`: not a rule's, or recorded before this was kept.
+    #[serde(default)]
+    pub window: Option<RuleWindow>,
+    /// Of a target: its signal beside the value that is wanted. `None`: not a target's, or recorded before this was kept.
+    #[serde(default)]
+    pub reading: Option<TargetReading>,
+}
+
+/// The observations that a rule counted, and what its condition said of each.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct RuleWindow {
+    /// The condition as it was written then; cut after 500 characters.
+    pub when: String,
+    /// At least so many observations must hold…
+    pub hits_needed: u32,
+    /// …of the last so many.
+    pub of: u32,
+    /// So many held.
+    pub hits: u32,
+    /// One letter an observation, oldest first, at most `of`: `H` it held, `F` it did not, `U` it could not be told. Those
+    /// from before the fleet's last change of size do not count and are not here.
+    pub observations: String,
+}
+
+/// A target's signal beside the value that is wanted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct TargetReading {
+    /// The signal, by its full name.
+    pub signal: String,
+    /// Its value over the hosts that were heard; `None`: it had none.
+    pub value: Option<f64>,
+    /// What it would have been with every silent host at 0 %; `None`: it had no value.
+    pub if_idle: Option<f64>,
+    /// What it would have been with every silent host at 100 %; `None`: it had no value.
+    pub if_busy: Option<f64>,
+    /// The value to keep.
+    pub wanted: f64,
+    /// Relative distance from it within which nothing is done, 0–1.
+    pub tolerance: f64,
+    /// The hosts whose load the signal speaks of.
+    pub hosts: u32,
 }
 
 /// What one guard said.

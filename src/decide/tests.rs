@@ -6,3 +6,4 @@ mod golden;
 mod load;
 mod machines;
 mod properties;
+mod record;

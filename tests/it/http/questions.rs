@@ -56,6 +56,10 @@ async fn decisions_are_paged_filtered_and_shown_in_full() {
     let id = first["decision_id"].as_str().unwrap();
     let detail = site.get(&format!("/decisions/{id}")).await.with(200);
     assert_eq!(detail["reason"], first["reason"]);
+    let hot = &detail["recommendations"][0];
+    assert_eq!((&hot["source"], &hot["reading"]), (&json!("rule hot"), &Value::Null));
+    let window = json!({"when": "cpu.avg > 0.75", "hits_needed": 2, "of": 3, "hits": 0, "observations": "U"});
+    assert_eq!(hot["window"], window, "the first look at a fleet without a host");
     let calls = detail["calls"].as_array().unwrap();
     assert!(!calls.is_empty() && calls.iter().all(|call| call["op"] == "RunInstances"), "{calls:?}");
     assert!(calls.iter().all(|call| call["outcome"] == "ok" && call["request_id"].is_string()), "{calls:?}");

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fleet_scaler::decide::plan::{Action, Effect, Guard, Plan, ReasonCode, Recommendation, Verdict};
+use fleet_scaler::decide::plan::{
+    Action, Effect, Guard, Plan, ReasonCode, Recommendation, RuleWindow, Verdict,
+};
 use fleet_scaler::decide::policy::Mode;
 use fleet_scaler::decide::signal::{Observation, Value};
 use fleet_scaler::decide::snapshot::CloudView;
@@ -192,6 +194,14 @@ pub(super) fn decision(action: Action, before: u32, wanted: u32, at: Timestamp) 
             source: "rule hot".into(),
             size: Some(wanted),
             because: "cpu.avg 0.81 > 0.75 in 2 of 3".into(),
+            window: Some(RuleWindow {
+                when: "cpu.avg > 0.75".into(),
+                hits_needed: 2,
+                of: 3,
+                hits: 2,
+                observations: "FHH".into(),
+            }),
+            reading: None,
         }],
         code: ReasonCode::ScaledOut,
         verdicts: vec![Verdict {
