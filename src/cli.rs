@@ -13,6 +13,7 @@ mod exit;
 mod history;
 mod hosts;
 mod logging;
+mod man;
 mod migrate;
 mod openapi;
 mod operator;
@@ -26,6 +27,7 @@ mod status;
 mod stop;
 mod token;
 mod verify_audit;
+mod watch;
 mod wiring;
 
 use std::io::Write as _;
@@ -38,7 +40,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::cli::context::Context;
 use crate::cli::logging::LogArgs;
-use crate::cli::output::Format;
+use crate::cli::output::{Colour, Format};
 
 /// What a stopped command may leave behind in the runtime (a name look-up, say) is not waited for longer.
 const LEFTOVERS: Duration = Duration::from_secs(1);
@@ -77,6 +79,16 @@ struct Global {
     /// How results are printed: tables for people, JSON with stable keys for programs
     #[arg(long, global = true, value_enum, default_value_t = Format::Table, help_heading = "Common")]
     output: Format,
+    /// When tables are coloured
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        value_name = "WHEN",
+        default_value_t = Colour::Auto,
+        help_heading = "Common"
+    )]
+    color: Colour,
 }
 
 #[derive(Debug, Subcommand)]
@@ -117,6 +129,8 @@ enum Command {
     Token(token::TokenArgs),
     /// Print a completion script for a shell
     Completions(completions::CompletionsArgs),
+    /// Print a manual page, or write all of them
+    Man(man::ManArgs),
 }
 
 /// The program.
@@ -147,6 +161,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Serve(_) => "info",
         _ => "error",
     };
+    cli.global.color.hold();
     logging::start(&cli.log, level)?;
     let context = Context { dir: cli.global.config, format: cli.global.output };
     match &cli.command {
@@ -168,6 +183,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Openapi => openapi::run(),
         Command::Token(args) => token::run(&context, args),
         Command::Completions(args) => completions::run(args),
+        Command::Man(args) => man::run(args),
     }
 }
 

@@ -33,3 +33,4 @@ mod wording;
 pub use engine::decide;
 pub use plan::Plan;
 pub use snapshot::Snapshot;
+pub use wording::{number, percent};

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::cli::context::{Context, environment};
 use crate::cli::exit::{FAILED, Silent, USAGE, sentence};
+use crate::cli::output::room::Room;
 use crate::cli::output::{self, Report};
 use crate::cli::wiring;
 use crate::config::fleet::FleetConfig;
@@ -82,7 +83,7 @@ impl Broken {
 }
 
 impl Report for Broken {
-    fn table(&self) -> String {
+    fn table(&self, _room: Room) -> String {
         count(self.errors.len(), "error")
     }
 }
@@ -264,7 +265,7 @@ impl FleetRow {
 }
 
 impl Report for Checked {
-    fn table(&self) -> String {
+    fn table(&self, _room: Room) -> String {
         let mut page = format!(
             "{}: valid\n  owner {}, listens on {}, database {}, provider {}",
             self.folder,

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli::context::Context;
 use crate::cli::exit::Usage;
+use crate::cli::output::room::Room;
 use crate::cli::output::{self, Report};
 use crate::cli::stop::Stop;
 use crate::clock::SystemClock;
@@ -147,7 +148,7 @@ impl Started {
 }
 
 impl Report for Started {
-    fn table(&self) -> String {
+    fn table(&self, _room: Room) -> String {
         let pages = match self.host_port {
             Some(port) => format!("each host's own loopback address, port {port}"),
             None => "none".to_owned(),

@@ -1,18 +1,27 @@
 //! `history`: what was decided, why, and what came of it; newest first.
 
-use std::fmt::Write as _;
+mod page;
 
+use anyhow::anyhow;
 use clap::Args;
 use serde::Serialize;
+use uuid::Uuid;
 
 use crate::cli::context::Context;
-use crate::cli::output::{self, Report};
-use crate::cli::wiring;
-use crate::decide::plan::{Action, Effect, Granted, Verdict};
-use crate::decide::snapshot::CloudView;
-use crate::store::DecisionFilter;
-use crate::view::decision::{Decision, parse_action};
-use crate::view::words::{Since, moment, parse_since};
+use crate::cli::output::room::Room;
+use crate::cli::output::table::{Column, Table, number};
+use crate::cli::output::text::{PLAIN, Text};
+use crate::cli::output::{Report, meaning};
+use crate::cli::watch::{self, WatchArgs};
+use crate::config::Configuration;
+use crate::decide::plan::Action;
+use crate::domain::ids::DecisionId;
+use crate::domain::time::Timestamp;
+use crate::store::history::{CallRecord, History as _};
+use crate::store::postgres::PostgresStore;
+use crate::store::{DecisionFilter, DecisionRow, Store as _};
+use crate::view::decision::{Call, Decision, parse_action};
+use crate::view::words::{Since, ago, moment, parse_since};
 
 /// `history [FLEET]`.
 #[derive(Debug, Args)]
@@ -28,52 +37,121 @@ pub(crate) struct HistoryArgs {
     /// At most so many
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     limit: u32,
-    /// Also every recommendation, every guard that spoke, and every host named
+    /// Each in full: inputs, rule windows, recommendations, guards, and the calls that followed
     #[arg(long)]
     verbose: bool,
+    /// One decision in full, by its id
+    #[arg(long, value_name = "ID", conflicts_with_all = ["since", "action", "limit"])]
+    decision: Option<Uuid>,
+    #[command(flatten)]
+    watch: WatchArgs,
 }
 
 /// Runs it.
 pub(crate) async fn run(context: &Context, args: &HistoryArgs) -> anyhow::Result<()> {
-    let configuration = context.configuration()?;
-    let memory = wiring::open(&configuration).await?;
-    let store = memory.store();
+    let look = async |configuration: &Configuration, store: &PostgresStore| {
+        look(context, configuration, store, args).await
+    };
+    watch::show(context, &args.watch, look).await
+}
+
+async fn look(
+    context: &Context,
+    configuration: &Configuration,
+    store: &PostgresStore,
+    args: &HistoryArgs,
+) -> anyhow::Result<Listing> {
     let fleet = match &args.fleet {
-        Some(name) => Some(context.fleet_ever(&configuration, store, name).await?),
+        Some(name) => Some(context.fleet_ever(configuration, store, name).await?),
         None => None,
     };
-    let since = match args.since {
-        Some(since) => Some(since.at(store.now().await?)),
-        None => None,
+    let now = store.now().await?;
+    let one_fleet = fleet.is_some();
+    let entries = if let Some(id) = args.decision {
+        let found = store.decision(DecisionId(id)).await?;
+        let found = found.filter(|(row, _)| fleet.as_ref().is_none_or(|fleet| row.fleet == *fleet));
+        vec![Entry::full(found.ok_or_else(|| no_such_decision(id, args.fleet.as_deref()))?)]
+    } else {
+        let since = args.since.map(|since| since.at(now));
+        let filter = DecisionFilter { fleet, since, action: args.action, limit: args.limit };
+        let rows = store.decisions(&filter).await?;
+        if args.verbose { in_full(store, rows).await? } else { rows.into_iter().map(Entry::brief).collect() }
     };
-    let filter = DecisionFilter { fleet, since, action: args.action, limit: args.limit };
-    let rows = store.decisions(&filter).await?;
-    let report = History { decisions: rows.into_iter().map(Decision::from).collect(), verbose: args.verbose };
-    output::print(context.format, &report)?;
-    memory.close().await;
-    Ok(())
+    Ok(Listing { entries, now, one_fleet })
+}
+
+fn no_such_decision(id: Uuid, fleet: Option<&str>) -> anyhow::Error {
+    let of = fleet.map(|fleet| format!(" of {fleet}")).unwrap_or_default();
+    anyhow!(
+        "there is no decision {id}{of}; `fleet-scaler history --verbose` shows the ids of those there are"
+    )
+}
+
+/// Each with the calls that followed. A decision that changed nothing led to none, and is not asked about.
+async fn in_full(store: &PostgresStore, rows: Vec<DecisionRow>) -> anyhow::Result<Vec<Entry>> {
+    let mut entries = Vec::with_capacity(rows.len());
+    for row in rows {
+        let plan = &row.plan;
+        let quiet = plan.launches.is_empty() && plan.drains.is_empty() && plan.cancelled_drains.is_empty();
+        let found = if quiet { None } else { store.decision(row.id).await? };
+        let calls = found.map(|(_, calls)| calls).unwrap_or_default();
+        entries.push(Entry::full((row, calls)));
+    }
+    Ok(entries)
 }
 
 #[derive(Debug, Serialize)]
 #[serde(transparent)]
-struct History {
-    decisions: Vec<Decision>,
+struct Listing {
+    entries: Vec<Entry>,
     #[serde(skip)]
-    verbose: bool,
+    now: Timestamp,
+    #[serde(skip)]
+    one_fleet: bool,
 }
 
-impl Report for History {
-    fn table(&self) -> String {
-        if self.decisions.is_empty() {
+/// One decision; in full with the calls.
+#[derive(Debug, Serialize)]
+struct Entry {
+    #[serde(flatten)]
+    decision: Decision,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    calls: Option<Vec<Call>>,
+}
+
+impl Entry {
+    fn brief(row: DecisionRow) -> Self {
+        Self { decision: Decision::from(row), calls: None }
+    }
+
+    fn full((row, calls): (DecisionRow, Vec<CallRecord>)) -> Self {
+        let calls = calls.into_iter().map(Call::from).collect();
+        Self { decision: Decision::from(row), calls: Some(calls) }
+    }
+}
+
+impl Report for Listing {
+    fn table(&self, room: Room) -> String {
+        if self.entries.is_empty() {
             return "No decision matches.".to_owned();
         }
-        if self.verbose {
-            return self.decisions.iter().map(page).collect::<Vec<_>>().join("\n\n");
+        if self.entries.iter().any(|entry| entry.calls.is_some()) {
+            let pages = self.entries.iter().map(|entry| page::page(entry, self.now, room));
+            return pages.collect::<Vec<_>>().join("\n\n");
         }
-        output::table(
-            ["AT", "FLEET", "ACTION", "SIZE", "OUTCOME", "TIMES", "WHY"],
-            self.decisions.iter().map(row),
-        )
+        let fleet = Column::new("FLEET");
+        let columns = [
+            Column::new("AT").spare(2),
+            Column::numbers("AGO"),
+            if self.one_fleet { fleet.spare(1) } else { fleet },
+            Column::new("ACTION"),
+            Column::new("SIZE"),
+            Column::new("OUTCOME"),
+            Column::numbers("TIMES").spare(3),
+            Column::new("WHY"),
+        ];
+        let rows = self.entries.iter().map(|entry| row(&entry.decision, self.now));
+        Table::new(columns, rows).paint(room)
     }
 }
 
@@ -81,86 +159,20 @@ fn size(decision: &Decision) -> String {
     if decision.size_before == decision.size_wanted {
         decision.size_wanted.to_string()
     } else {
-        format!("{} -> {}", decision.size_before, decision.size_wanted)
+        format!("{} → {}", decision.size_before, decision.size_wanted)
     }
 }
 
-fn row(decision: &Decision) -> [String; 7] {
+fn row(decision: &Decision, now: Timestamp) -> [Text; 8] {
+    let age = ago(now, decision.at);
     [
-        moment(decision.at),
-        decision.fleet.to_string(),
-        decision.action.to_string(),
-        size(decision),
-        decision.outcome.clone(),
-        decision.count.to_string(),
-        decision.reason.clone(),
+        moment(decision.at).into(),
+        Text::styled(PLAIN, age.trim_end_matches(" ago")),
+        decision.fleet.as_str().into(),
+        meaning::action(decision.action),
+        size(decision).into(),
+        meaning::outcome(&decision.outcome),
+        number(decision.count),
+        decision.reason.as_str().into(),
     ]
-}
-
-fn page(decision: &Decision) -> String {
-    let mut page = format!(
-        "{}  {}  {}  {}  ({})\n  {}",
-        moment(decision.at),
-        decision.fleet,
-        decision.action,
-        size(decision),
-        decision.outcome,
-        decision.reason
-    );
-    if decision.count > 1 {
-        let until = moment(decision.last_at);
-        let _ = write!(page, "\n  the same answer {} times, until {until}", decision.count);
-    }
-    let inputs = &decision.inputs;
-    let _ = write!(
-        page,
-        "\n  decision {} by {} at epoch {}; {} of {} hosts heard",
-        decision.decision_id, decision.replica, decision.epoch, inputs.hosts_heard, inputs.hosts_asked
-    );
-    for line in details(decision) {
-        page.push_str("\n    ");
-        page.push_str(&line);
-    }
-    page
-}
-
-fn details(decision: &Decision) -> Vec<String> {
-    let mut lines = Vec::new();
-    if let CloudView::Unknown(why) = &decision.cloud {
-        lines.push(format!("the cloud could not be seen: {why}"));
-    }
-    lines.extend(decision.recommendations.iter().map(|recommendation| {
-        let size = recommendation.size.map_or_else(|| "no opinion".to_owned(), |size| size.to_string());
-        format!("{}: {size}: {}", recommendation.source, recommendation.because)
-    }));
-    lines.extend(decision.verdicts.iter().filter(|verdict| verdict.effect != Effect::Pass).map(verdict_line));
-    lines.extend(
-        decision
-            .launches
-            .iter()
-            .map(|launch| format!("launch {} of {} in {}", launch.count, launch.pool, launch.subnet)),
-    );
-    lines.extend(decision.drains.iter().map(|drain| format!("drain {} ({})", drain.host, drain.reason)));
-    lines.extend(decision.cancelled_drains.iter().map(|host| format!("keep {host} after all")));
-    lines.extend(decision.answered.iter().map(|answer| {
-        let word = match answer.granted {
-            Granted::Yes => "granted",
-            Granted::No => "refused",
-        };
-        format!("request {} {word}: {}", answer.request, answer.because)
-    }));
-    lines.extend(decision.inputs.faults.iter().map(|fault| format!("fault: {fault}")));
-    lines
-}
-
-fn verdict_line(verdict: &Verdict) -> String {
-    let guard = serde_json::to_value(verdict.guard)
-        .ok()
-        .and_then(|name| name.as_str().map(str::to_owned))
-        .unwrap_or_default();
-    match verdict.effect {
-        Effect::Clamp { from, to } => format!("guard {guard}: {from} -> {to}: {}", verdict.because),
-        Effect::Refuse => format!("guard {guard}: refused: {}", verdict.because),
-        Effect::Pass => format!("guard {guard}: passed: {}", verdict.because),
-    }
 }

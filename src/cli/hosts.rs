@@ -6,9 +6,14 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::cli::context::Context;
-use crate::cli::output::{self, Report};
-use crate::cli::wiring;
+use crate::cli::output::room::Room;
+use crate::cli::output::table::{Column, Table, number};
+use crate::cli::output::{Report, meaning};
+use crate::cli::watch::{self, WatchArgs};
+use crate::config::Configuration;
 use crate::domain::time::Timestamp;
+use crate::store::Store;
+use crate::store::postgres::PostgresStore;
 use crate::view::host::{HostRow, OBSERVATION_AGE, Seen, order};
 use crate::view::words::{left, span};
 
@@ -17,14 +22,25 @@ use crate::view::words::{left, span};
 pub(crate) struct HostsArgs {
     /// The fleet
     fleet: String,
+    #[command(flatten)]
+    watch: WatchArgs,
 }
 
 /// Runs it.
 pub(crate) async fn run(context: &Context, args: &HostsArgs) -> anyhow::Result<()> {
-    let configuration = context.configuration()?;
-    let memory = wiring::open(&configuration).await?;
-    let store = memory.store();
-    let fleet = context.fleet_ever(&configuration, store, &args.fleet).await?;
+    let look = async |configuration: &Configuration, store: &PostgresStore| {
+        look(context, configuration, store, &args.fleet).await
+    };
+    watch::show(context, &args.watch, look).await
+}
+
+async fn look(
+    context: &Context,
+    configuration: &Configuration,
+    store: &dyn Store,
+    fleet: &str,
+) -> anyhow::Result<Hosts> {
+    let fleet = context.fleet_ever(configuration, store, fleet).await?;
     let config = configuration.fleets.get(&fleet);
     let now = store.now().await?;
     let mut hosts = store.hosts_recent(&fleet).await?;
@@ -32,9 +48,7 @@ pub(crate) async fn run(context: &Context, args: &HostsArgs) -> anyhow::Result<(
     let stored = store.fleet_load(&fleet, OBSERVATION_AGE, OBSERVATION_AGE).await?;
     let seen = Seen(stored.window.last());
     let hosts = hosts.into_iter().map(|host| HostRow::of(host, config, &seen, now)).collect();
-    output::print(context.format, &Hosts { hosts, now })?;
-    memory.close().await;
-    Ok(())
+    Ok(Hosts { hosts, now })
 }
 
 #[derive(Debug, Serialize)]
@@ -46,24 +60,31 @@ struct Hosts {
 }
 
 impl Report for Hosts {
-    fn table(&self) -> String {
+    fn table(&self, room: Room) -> String {
         if self.hosts.is_empty() {
             return "No host: none lives, and none ended within the last hour.".to_owned();
         }
-        output::table(
-            ["INSTANCE", "STATE", "AGE", "ZONE", "TYPE", "ADDRESS", "WAITS FOR"],
-            self.hosts.iter().map(|host| {
-                [
-                    host.instance_id.to_string(),
-                    host.state.to_owned(),
-                    span(Duration::from_secs(host.age_seconds)),
-                    host.zone.to_string(),
-                    host.instance_type.to_string(),
-                    host.address.map_or_else(|| "-".to_owned(), |address| address.to_string()),
-                    waits_for(host, self.now),
-                ]
-            }),
-        )
+        let columns = [
+            Column::new("INSTANCE"),
+            Column::new("STATE"),
+            Column::numbers("AGE"),
+            Column::new("ZONE").spare(3),
+            Column::new("TYPE").spare(1),
+            Column::new("ADDRESS").spare(2),
+            Column::new("WAITS FOR"),
+        ];
+        let rows = self.hosts.iter().map(|host| {
+            [
+                host.instance_id.to_string().into(),
+                meaning::state(host.state),
+                number(span(Duration::from_secs(host.age_seconds))),
+                host.zone.to_string().into(),
+                host.instance_type.to_string().into(),
+                host.address.map_or_else(|| "-".to_owned(), |address| address.to_string()).into(),
+                waits_for(host, self.now).into(),
+            ]
+        });
+        Table::new(columns, rows).paint(room)
     }
 }
 

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::cli::context::Context;
+use crate::cli::output::room::Room;
 use crate::cli::output::{self, Report};
 use crate::cli::wiring;
 use crate::view::words::count;
@@ -23,7 +24,7 @@ struct Migrated {
 }
 
 impl Report for Migrated {
-    fn table(&self) -> String {
+    fn table(&self, _room: Room) -> String {
         match self.applied.len() {
             0 => "The schema was up to date already.".to_owned(),
             applied => format!("The schema is up to date: {} applied.", count(applied, "migration")),

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::cli::context::{self, Context};
 use crate::cli::exit::Refused;
+use crate::cli::output::room::Room;
 use crate::cli::output::{self, Report};
 use crate::decide::plan::Granted;
 use crate::domain::ids::{DecisionId, FleetName, OperatorActionId};
@@ -60,7 +61,7 @@ struct Answered {
 }
 
 impl Report for Recorded {
-    fn table(&self) -> String {
+    fn table(&self, _room: Room) -> String {
         match &self.answer {
             None => self.message.clone(),
             Some(answer) => format!("{}\nDecision {}: {}", self.message, answer.decision_id, answer.because),

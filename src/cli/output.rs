@@ -1,9 +1,20 @@
 //! What a command prints: tables for people, JSON with stable keys for programs; nothing else ever goes to stdout.
+//!
+//! Whoever lays out text puts its styles in; whether they are printed is decided here alone, by `--color`, `NO_COLOR`,
+//! `CLICOLOR_FORCE` and whether there is a terminal. JSON has neither colours nor widths.
+
+pub(crate) mod meaning;
+pub(crate) mod room;
+pub(crate) mod table;
+pub(crate) mod text;
 
 use std::io::{self, IsTerminal as _, Write as _};
 
+use anstream::{AutoStream, ColorChoice};
 use clap::ValueEnum;
 use serde::Serialize;
+
+use crate::cli::output::room::Room;
 
 /// How results are printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -15,10 +26,34 @@ pub(crate) enum Format {
     Json,
 }
 
+/// When colours are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Colour {
+    /// On a terminal, unless NO_COLOR is set; with CLICOLOR_FORCE everywhere
+    #[default]
+    Auto,
+    /// Everywhere
+    Always,
+    /// Nowhere
+    Never,
+}
+
+impl Colour {
+    /// From now on, for everything that this process prints.
+    pub(crate) fn hold(self) {
+        let choice = match self {
+            Self::Auto => ColorChoice::Auto,
+            Self::Always => ColorChoice::Always,
+            Self::Never => ColorChoice::Never,
+        };
+        choice.write_global();
+    }
+}
+
 /// Something a command found out.
 pub(crate) trait Report: Serialize {
-    /// As a person reads it; without a newline at the end.
-    fn table(&self) -> String;
+    /// As a person reads it, where there is so much room; without a newline at the end.
+    fn table(&self, room: Room) -> String;
 }
 
 /// Whoever read stdout is gone.
@@ -29,15 +64,28 @@ pub(crate) struct StdoutGone(#[source] io::Error);
 /// Prints a report.
 pub(crate) fn print(format: Format, report: &impl Report) -> anyhow::Result<()> {
     match format {
-        Format::Table => line(&report.table()),
+        Format::Table => line(&shown(&report.table(Room::of_stdout()))),
         Format::Json => line(&serde_json::to_string_pretty(report)?),
     }
 }
 
-/// Prints one line, or several.
+/// Text with styles as stdout is to get it.
+pub(crate) fn shown(text: &str) -> String {
+    match AutoStream::choice(&io::stdout()) {
+        ColorChoice::Never => anstream::adapter::strip_str(text).to_string(),
+        ColorChoice::Auto | ColorChoice::AlwaysAnsi | ColorChoice::Always => text.to_owned(),
+    }
+}
+
+/// Prints one line, or several, as they stand.
 pub(crate) fn line(text: &str) -> anyhow::Result<()> {
+    raw(&format!("{text}\n"))
+}
+
+/// Prints, and adds nothing.
+pub(crate) fn raw(text: &str) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
-    writeln!(stdout, "{text}").and_then(|()| stdout.flush()).map_err(|error| StdoutGone(error).into())
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| StdoutGone(error).into())
 }
 
 /// Says something on stderr. That stderr may be closed changes nothing.
@@ -45,53 +93,12 @@ pub(crate) fn complain(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
-/// Whether a stream may be coloured: it is a terminal, and the reader has not asked for none (<https://no-color.org>).
-pub(crate) fn colour(terminal: bool, no_color: Option<&str>) -> bool {
-    terminal && no_color.is_none_or(str::is_empty)
-}
-
-/// Whether stderr may be coloured.
+/// Whether stderr is to be coloured.
 pub(crate) fn colour_on_stderr() -> bool {
-    colour(io::stderr().is_terminal(), std::env::var("NO_COLOR").ok().as_deref())
+    AutoStream::choice(&io::stderr()) != ColorChoice::Never
 }
 
-/// Whether stdout may be coloured.
-pub(crate) fn colour_on_stdout() -> bool {
-    colour(io::stdout().is_terminal(), std::env::var("NO_COLOR").ok().as_deref())
-}
-
-/// A table without lines, the way `ps` and `kubectl` print them: easy to read, easy to cut.
-pub(crate) fn table<const N: usize>(
-    header: [&str; N],
-    rows: impl IntoIterator<Item = [String; N]>,
-) -> String {
-    let mut table = comfy_table::Table::new();
-    table.load_style(comfy_table::presets::NOTHING);
-    table.set_header(header);
-    for row in rows {
-        table.add_row(row);
-    }
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
-    }
-    table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_table_is_columns_and_nothing_else() {
-        let text = table(["NAME", "SIZE"], [["web".to_owned(), "3".to_owned()]]);
-        assert_eq!(text, "NAME  SIZE\nweb   3");
-    }
-
-    #[test]
-    fn no_color_means_none_and_empty_means_nothing() {
-        assert!(colour(true, None));
-        assert!(colour(true, Some("")));
-        assert!(!colour(true, Some("1")));
-        assert!(!colour(false, None));
-    }
+/// Whether stdout is a terminal on which the cursor can be moved.
+pub(crate) fn can_be_redrawn() -> bool {
+    io::stdout().is_terminal() && std::env::var_os("TERM").is_none_or(|name| name != "dumb")
 }

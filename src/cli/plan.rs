@@ -4,6 +4,7 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::cli::context::Context;
+use crate::cli::output::room::Room;
 use crate::cli::output::{self, Report};
 use crate::cli::wiring;
 use crate::decide::{Plan, explain};
@@ -43,7 +44,7 @@ struct Preview {
 }
 
 impl Report for Preview {
-    fn table(&self) -> String {
+    fn table(&self, _room: Room) -> String {
         self.page.trim_end().to_owned()
     }
 }

@@ -8,10 +8,14 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::cli::context::Context;
-use crate::cli::output::{self, Report};
-use crate::cli::wiring;
+use crate::cli::output::Report;
+use crate::cli::output::room::Room;
+use crate::cli::output::table::Table;
+use crate::cli::watch::{self, WatchArgs};
+use crate::config::Configuration;
 use crate::config::fleet::FleetConfig;
 use crate::domain::ids::FleetName;
+use crate::store::postgres::PostgresStore;
 use crate::store::{DecisionFilter, Store};
 use crate::view::fleet::FleetStatus;
 
@@ -23,25 +27,33 @@ const HORIZON: Duration = Duration::from_mins(10);
 pub(crate) struct StatusArgs {
     /// The fleet; without it, every fleet
     fleet: Option<String>,
+    #[command(flatten)]
+    watch: WatchArgs,
 }
 
 /// Runs it.
 pub(crate) async fn run(context: &Context, args: &StatusArgs) -> anyhow::Result<()> {
-    let configuration = context.configuration()?;
-    let memory = wiring::open(&configuration).await?;
-    let store = memory.store();
-    let names = match &args.fleet {
-        Some(name) => vec![context.fleet_ever(&configuration, store, name).await?],
+    let look = async |configuration: &Configuration, store: &PostgresStore| {
+        statuses(context, configuration, store, args.fleet.as_deref()).await
+    };
+    watch::show(context, &args.watch, look).await
+}
+
+async fn statuses(
+    context: &Context,
+    configuration: &Configuration,
+    store: &dyn Store,
+    fleet: Option<&str>,
+) -> anyhow::Result<Statuses> {
+    let names = match fleet {
+        Some(name) => vec![context.fleet_ever(configuration, store, name).await?],
         None => configuration.fleets.keys().cloned().collect(),
     };
     let mut fleets = Vec::with_capacity(names.len());
     for name in names {
         fleets.push(look(store, &name, configuration.fleets.get(&name)).await?);
     }
-    let report = Statuses { detailed: fleets.len() == 1, fleets };
-    output::print(context.format, &report)?;
-    memory.close().await;
-    Ok(())
+    Ok(Statuses { detailed: fleets.len() == 1, fleets })
 }
 
 async fn look(
@@ -65,17 +77,14 @@ struct Statuses {
 }
 
 impl Report for Statuses {
-    fn table(&self) -> String {
+    fn table(&self, room: Room) -> String {
         if self.fleets.is_empty() {
             return "No fleet is configured: add a file under fleets/ in the configuration folder."
                 .to_owned();
         }
         if self.detailed {
-            return self.fleets.iter().map(FleetStatus::page).collect::<Vec<_>>().join("\n\n");
+            return self.fleets.iter().map(|fleet| fleet.page(room)).collect::<Vec<_>>().join("\n\n");
         }
-        output::table(
-            ["FLEET", "MODE", "WANTED", "LIVE", "HEALTHY", "MIN-MAX", "LEAVING", "NOTE"],
-            self.fleets.iter().map(FleetStatus::row),
-        )
+        Table::new(page::COLUMNS, self.fleets.iter().map(FleetStatus::row)).paint(room)
     }
 }

@@ -10,6 +10,7 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::cli::context::Context;
+use crate::cli::output::room::Room;
 use crate::cli::output::{self, Report};
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::tokens::Scope;
@@ -98,7 +99,7 @@ impl NewToken {
 }
 
 impl Report for NewToken {
-    fn table(&self) -> String {
+    fn table(&self, _room: Room) -> String {
         format!(
             "The token, shown this once:\n\n  {}\n\nFor the tokens file:\n\n[[token]]\nname = \"{}\"\nscope = \"{}\"\n\
              sha256 = \"{}\"\nexpires_at = \"{}\"",

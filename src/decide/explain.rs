@@ -1,4 +1,4 @@
-//! A whole plan, as an operator reads it: what `plan` and `history --verbose` print.
+//! A whole plan, as an operator reads it: what `plan` prints.
 
 use std::fmt::Write as _;
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 use crate::domain::time::Timestamp;
 
 /// A number with as many digits as tell it apart from its neighbours on a dashboard: `0.60`, `0.7501`, `12`, `1840`.
-pub(super) fn number(value: f64) -> String {
+#[must_use]
+pub fn number(value: f64) -> String {
     if value.fract().abs() < f64::EPSILON && value.abs() < 1e15 {
         return format!("{value:.0}");
     }
@@ -26,7 +27,8 @@ pub(super) fn number(value: f64) -> String {
 }
 
 /// A share as a percentage: `10 %`.
-pub(super) fn percent(share: f64) -> String {
+#[must_use]
+pub fn percent(share: f64) -> String {
     format!("{} %", number((share * 10_000.0).round() / 100.0))
 }
 

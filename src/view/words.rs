@@ -36,6 +36,19 @@ pub fn moment(at: Timestamp) -> String {
     at.format("%Y-%m-%d %H:%M:%SZ").to_string()
 }
 
+/// How long ago that was, in its largest unit: `3m ago`. What is still to come by another clock was just now.
+#[must_use]
+pub fn ago(now: Timestamp, at: Timestamp) -> String {
+    let seconds = crate::domain::time::since(now, at).as_secs();
+    let (number, unit) = match seconds {
+        0..60 => (seconds, 's'),
+        60..3_600 => (seconds / 60, 'm'),
+        3_600..172_800 => (seconds / 3_600, 'h'),
+        _ => (seconds / 86_400, 'd'),
+    };
+    format!("{number}{unit} ago")
+}
+
 /// "1 host", "3 hosts".
 #[must_use]
 pub fn count(number: usize, one: &str) -> String {
@@ -124,6 +137,17 @@ mod tests {
             [of(0), of(59), of(60), of(312), of(7_380), of(90_000)],
             ["0s", "59s", "1m", "5m12s", "2h3m", "1d1h"]
         );
+    }
+
+    #[test]
+    fn what_is_past_is_told_in_its_largest_unit() {
+        let at = DateTime::UNIX_EPOCH;
+        let of = |seconds| ago(crate::domain::time::after(at, Duration::from_secs(seconds)), at);
+        assert_eq!(
+            [of(0), of(59), of(60), of(3_599), of(7_380), of(100_000), of(172_800)],
+            ["0s ago", "59s ago", "1m ago", "59m ago", "2h ago", "27h ago", "2d ago"]
+        );
+        assert_eq!(ago(at, crate::domain::time::after(at, Duration::from_secs(5))), "0s ago");
     }
 
     #[test]

@@ -5,4 +5,5 @@ mod database;
 mod offline;
 pub(crate) mod pages;
 pub(crate) mod program;
+mod terminal;
 pub(crate) mod web;

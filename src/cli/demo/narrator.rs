@@ -5,9 +5,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use anstyle::Style;
 use anyhow::bail;
 
 use crate::cli::output;
+use crate::cli::output::text::{BAD, DIM, DOUBTFUL, GOOD, MOVING, Text};
 use crate::decide::plan::Action;
 use crate::decide::snapshot::PoolHealth;
 use crate::domain::host::{Drain, DrainReason, Host, HostState};
@@ -80,8 +82,7 @@ impl Narrator {
     pub(super) fn remark(&mut self, elapsed: Duration, what: &str, text: &str) -> String {
         self.told_at = elapsed;
         let seconds = elapsed.as_secs();
-        let what = format!("{what:<11}");
-        let what = if output::colour_on_stdout() { paint(&what) } else { what };
+        let what = output::shown(&Text::styled(style(what), format!("{what:<11}")).paint());
         format!("{:>2}:{:02}  {what}{text}", seconds / 60, seconds % 60)
     }
 
@@ -214,16 +215,15 @@ fn pulse(seen: &Seen) -> String {
     )
 }
 
-/// The word of a line in a colour of its own.
-fn paint(what: &str) -> String {
-    let code = match what.trim_end() {
-        "healthy" => 32,
-        "refused" | "lost" | "cloud" => 31,
-        "draining" | "terminated" => 33,
-        "launched" | "decision" => 36,
-        _ => 90,
-    };
-    format!("\u{1b}[{code}m{what}\u{1b}[0m")
+/// The word of a line has a colour of its own.
+fn style(what: &str) -> Style {
+    match what {
+        "healthy" => GOOD,
+        "refused" | "lost" | "cloud" => BAD,
+        "draining" | "terminated" => DOUBTFUL,
+        "launched" | "decision" => MOVING,
+        _ => DIM,
+    }
 }
 
 #[cfg(test)]

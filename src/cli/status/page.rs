@@ -3,48 +3,79 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use crate::cli::output::meaning;
+use crate::cli::output::room::Room;
+use crate::cli::output::table::{Column, labelled, number, set_in};
+use crate::cli::output::text::{BAD, BOLD, DIM, DOUBTFUL, GOOD, PLAIN, Text};
+use crate::decide;
 use crate::decide::policy::Mode;
 use crate::decide::snapshot::{Ask, OperatorRequest, PoolHealth};
 use crate::domain::host::HostState;
 use crate::domain::time::Timestamp;
+use crate::view::fleet::observed::SignalStatus;
+use crate::view::fleet::rule::RuleStatus;
 use crate::view::fleet::{Breaker, Budget, Cooldowns, FleetStatus, LeaseRow, OpenLaunch, PauseRow};
-use crate::view::words::{count, left, moment, span};
+use crate::view::words::{ago, count, left, moment, span};
+
+/// How wide the labels of a page are.
+const LABEL: usize = 9;
+
+/// The overview's columns.
+pub(crate) const COLUMNS: [Column; 9] = [
+    Column::new("FLEET"),
+    Column::new("MODE").spare(2),
+    Column::numbers("WANTED"),
+    Column::numbers("LIVE"),
+    Column::numbers("HEALTHY"),
+    Column::new("MIN-MAX").spare(4),
+    Column::numbers("LEAVING").spare(3),
+    Column::numbers("EVALUATED").spare(1),
+    Column::new("NOTE"),
+];
 
 impl FleetStatus {
     /// One line of the overview.
-    pub(crate) fn row(&self) -> [String; 8] {
+    pub(crate) fn row(&self) -> [Text; 9] {
         let leaving = ["draining", "deregistered", "terminating"].map(|state| self.hosts[state]);
+        let healthy = self.hosts["healthy"];
+        let style = if self.size.wanted.is_some_and(|wanted| healthy >= wanted) { GOOD } else { DOUBTFUL };
+        let evaluated = self.last_decision.as_ref().map(|last| ago(self.at, last.last_at));
         [
-            self.fleet.to_string(),
-            mode_word(self.mode).to_owned(),
-            number(self.size.wanted),
-            self.size.live.to_string(),
-            self.hosts["healthy"].to_string(),
-            self.bounds(),
-            leaving.iter().sum::<u32>().to_string(),
-            self.notes().join("; "),
+            self.fleet.to_string().into(),
+            mode_word(self.mode).into(),
+            number(self.size.wanted.map_or_else(|| "-".to_owned(), |wanted| wanted.to_string())),
+            number(self.size.live),
+            Text::styled(style, healthy.to_string()),
+            self.bounds().into(),
+            number(leaving.iter().sum::<u32>()),
+            evaluated.unwrap_or_else(|| "never".to_owned()).into(),
+            Text::styled(DOUBTFUL, self.notes().join("; ")),
         ]
     }
 
     /// Everything, a line a matter.
-    pub(crate) fn page(&self) -> String {
-        let mut page = format!("{}  ({}, {})", self.fleet, mode_word(self.mode), moment(self.at));
+    pub(crate) fn page(&self, room: Room) -> String {
+        let told = format!("  ({}, {})", mode_word(self.mode), moment(self.at));
+        let mut page = Text::styled(BOLD, self.fleet.as_str()).and(PLAIN, told).paint();
         for (label, lines) in [
-            ("size", vec![self.size_line()]),
+            ("size", vec![self.size_line().into()]),
             ("hosts", vec![self.hosts_line()]),
-            ("cooldown", vec![self.cooldowns.line()]),
+            ("signals", self.signal_lines()),
+            ("rules", self.rule_lines()),
+            ("cooldown", vec![self.cooldowns.line().into()]),
             ("paused", self.pause_lines()),
-            ("breaker", vec![self.breaker.line(self.at)]),
+            ("breaker", vec![self.breaker_line()]),
             ("pools", self.pool_lines()),
-            ("launches", self.launch_lines()),
-            ("requests", self.request_lines()),
-            ("budget", self.termination_budget.iter().map(Budget::line).collect()),
+            ("launches", plain(self.launch_lines())),
+            ("requests", plain(self.request_lines())),
+            ("budget", plain(self.termination_budget.iter().map(Budget::line))),
             ("lease", vec![self.lease_line()]),
             ("last", vec![self.last_line()]),
         ] {
             for (index, line) in lines.iter().enumerate() {
                 let label = if index == 0 { label } else { "" };
-                let _ = write!(page, "\n  {label:<9} {line}");
+                let line = labelled(label, LABEL, DIM, line, room.indented(2));
+                let _ = write!(page, "\n{}", set_in(&line, 2));
             }
         }
         page
@@ -69,30 +100,46 @@ impl FleetStatus {
         format!("{wanted}, {} live{reserved}, bounds {}", self.size.live, self.bounds())
     }
 
-    fn hosts_line(&self) -> String {
-        let lines: Vec<String> = HostState::NAMES
-            .iter()
-            .filter_map(|name| self.hosts.get(name).filter(|count| **count > 0).map(|count| (name, count)))
-            .map(|(name, count)| format!("{count} {name}"))
-            .collect();
-        if lines.is_empty() { "none".to_owned() } else { lines.join(", ") }
-    }
-
-    fn pause_lines(&self) -> Vec<String> {
-        if self.pauses.is_empty() {
-            return vec!["no".to_owned()];
+    fn hosts_line(&self) -> Text {
+        let present = HostState::NAMES.iter().filter_map(|name| Some((name, self.hosts.get(name)?)));
+        let mut line = Text::default();
+        for (name, count) in present.filter(|(_, count)| **count > 0) {
+            let comma = if line.width() == 0 { "" } else { ", " };
+            line = line.and(PLAIN, format!("{comma}{count} ")).then(meaning::state(name));
         }
-        self.pauses.iter().map(|pause| pause.line(self.at)).collect()
+        if line.width() == 0 { "none".into() } else { line }
     }
 
-    fn pool_lines(&self) -> Vec<String> {
+    /// Signals that are compared with something, beside what they are compared with.
+    fn signal_lines(&self) -> Vec<Text> {
+        let signals = self.observed.iter().flat_map(|observed| &observed.signals);
+        signals.filter(|signal| !signal.thresholds.is_empty()).map(signal_line).collect()
+    }
+
+    fn rule_lines(&self) -> Vec<Text> {
+        self.rules.iter().map(|rule| rule_line(rule, self.at)).collect()
+    }
+
+    fn pause_lines(&self) -> Vec<Text> {
+        if self.pauses.is_empty() {
+            return vec!["no".into()];
+        }
+        self.pauses.iter().map(|pause| Text::styled(DOUBTFUL, pause.line(self.at))).collect()
+    }
+
+    fn breaker_line(&self) -> Text {
+        let style = if self.breaker.open { BAD } else { PLAIN };
+        Text::styled(style, self.breaker.line(self.at))
+    }
+
+    fn pool_lines(&self) -> Vec<Text> {
         if self.pools_cooling.is_empty() {
-            return vec!["none cooling".to_owned()];
+            return vec!["none cooling".into()];
         }
         let one = |pool: &PoolHealth| {
             let left = left(self.at, pool.cooling_until).unwrap_or_default();
             let refusals = count(pool.failures as usize, "refusal");
-            format!("{} cools for {} more after {refusals}", pool.pool, span(left))
+            Text::styled(DOUBTFUL, format!("{} cools for {} more after {refusals}", pool.pool, span(left)))
         };
         self.pools_cooling.iter().map(one).collect()
     }
@@ -114,31 +161,27 @@ impl FleetStatus {
         self.requests.iter().map(one).collect()
     }
 
-    fn lease_line(&self) -> String {
+    fn lease_line(&self) -> Text {
         match &self.lease {
-            None => "nobody has held this fleet yet: is the service running?".to_owned(),
-            Some(LeaseRow { lease, held: true }) => format!(
-                "{} at epoch {}, for {} more",
-                lease.holder,
-                lease.epoch,
-                span(left(self.at, lease.expires_at).unwrap_or_default())
-            ),
-            Some(LeaseRow { lease, held: false }) => format!(
-                "nobody; {} at epoch {} until {}: is the service running?",
-                lease.holder,
-                lease.epoch,
-                moment(lease.expires_at)
-            ),
+            None => Text::styled(BAD, "nobody has held this fleet yet: is the service running?"),
+            Some(LeaseRow { lease, held: true }) => {
+                let left = span(left(self.at, lease.expires_at).unwrap_or_default());
+                format!("{} at epoch {}, for {left} more", lease.holder, lease.epoch).into()
+            }
+            Some(LeaseRow { lease, held: false }) => {
+                let until = moment(lease.expires_at);
+                let last = format!("nobody; {} at epoch {} until {until}", lease.holder, lease.epoch);
+                Text::styled(BAD, format!("{last}: is the service running?"))
+            }
         }
     }
 
-    fn last_line(&self) -> String {
+    fn last_line(&self) -> Text {
         match &self.last_decision {
-            None => "no decision yet".to_owned(),
-            Some(last) => {
-                let age = span(left(last.last_at, self.at).unwrap_or_default());
-                format!("{} {age} ago ({}): {}", last.action, last.outcome, last.reason)
-            }
+            None => "no decision yet".into(),
+            Some(last) => Text::from(format!("{} {} (", last.action, ago(self.at, last.last_at)))
+                .then(meaning::outcome(&last.outcome))
+                .and(PLAIN, format!("): {}", last.reason)),
         }
     }
 
@@ -212,8 +255,41 @@ fn mode_word(mode: Option<Mode>) -> &'static str {
     }
 }
 
-fn number(value: Option<u32>) -> String {
-    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
+fn plain(lines: impl IntoIterator<Item = String>) -> Vec<Text> {
+    lines.into_iter().map(Text::from).collect()
+}
+
+fn signal_line(signal: &SignalStatus) -> Text {
+    let value = signal.value.map_or_else(|| "unknown".to_owned(), decide::number);
+    let compared = signal.thresholds.iter().map(|threshold| {
+        let (value, source) = (decide::number(threshold.value), &threshold.source);
+        let tolerance = threshold.tolerance.map(decide::percent);
+        tolerance.map_or_else(
+            || format!("{} {value} in {source}", threshold.comparison),
+            |tolerance| format!("{value} ± {tolerance} wanted by {source}"),
+        )
+    });
+    let style = if signal.value.is_some() { BOLD } else { BAD };
+    let compared = compared.collect::<Vec<_>>().join(", ");
+    Text::from(format!("{} ", signal.name)).and(style, value).and(PLAIN, format!(" ({compared})"))
+}
+
+fn rule_line(rule: &RuleStatus, now: Timestamp) -> Text {
+    let held = format!("{} {} of {}, {} needed", rule.name, rule.hits, rule.of, rule.hits_needed);
+    let letters: String = rule.window.iter().map(|sample| letter(sample.holds)).collect();
+    let letters = if letters.is_empty() { String::new() } else { format!(" [{letters}]") };
+    let fired = rule.fired_at.map_or_else(String::new, |at| format!("; it fired {}", ago(now, at)));
+    let style = if rule.hits >= rule.hits_needed { BOLD } else { PLAIN };
+    Text::styled(style, format!("{held}{letters}")).and(PLAIN, format!(" ({}){fired}", rule.when))
+}
+
+/// As decisions record it.
+fn letter(holds: Option<bool>) -> char {
+    match holds {
+        Some(true) => 'H',
+        Some(false) => 'F',
+        None => 'U',
+    }
 }
 
 #[cfg(test)]
@@ -259,8 +335,9 @@ mod tests {
     #[test]
     fn a_page_says_what_holds_the_fleet_back() {
         let status = FleetStatus::of(&FleetName::new("web"), None, stored(), None);
+        let page = anstream::adapter::strip_str(&status.page(Room::default())).to_string();
         assert_eq!(
-            status.page(),
+            page,
             "web  (not configured, 1970-01-01 00:16:40Z)\n\
              \u{20} size      4 wanted, 0 live, bounds none\n\
              \u{20} hosts     none\n\

@@ -24,8 +24,8 @@ use crate::support::TestDatabase;
 use super::program::{Folder, Ran, WEB, program, run, service_file};
 
 /// A fleet with two healthy hosts, and the loop that looks after it.
-struct Fleet {
-    folder: Folder,
+pub(super) struct Fleet {
+    pub(super) folder: Folder,
     database: TestDatabase,
     stop: CancellationToken,
     driver: JoinHandle<()>,
@@ -33,7 +33,7 @@ struct Fleet {
 }
 
 impl Fleet {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         let database = TestDatabase::new().await;
         let folder = Folder::new(&service_file(database.url().reveal(), "127.0.0.1:0"), WEB);
         let clock = Arc::new(SystemClock);
@@ -76,15 +76,15 @@ impl Fleet {
         }
     }
 
-    fn call(&self, arguments: &[&str]) -> Ran {
+    pub(super) fn call(&self, arguments: &[&str]) -> Ran {
         self.folder.call(arguments)
     }
 
-    fn json(&self, arguments: &[&str]) -> Value {
+    pub(super) fn json(&self, arguments: &[&str]) -> Value {
         self.folder.call(&[arguments, &["--output", "json"]].concat()).ended(0).json()
     }
 
-    async fn stop(self) {
+    pub(super) async fn stop(self) {
         self.stop.cancel();
         self.driver.await.unwrap();
     }
@@ -141,6 +141,49 @@ async fn status_hosts_and_history_tell_how_it_stands() {
     assert_eq!(fleet.json(&["history", "web", "--since", "2100-01-01T00:00:00Z"]), serde_json::json!([]));
     let verbose = fleet.call(&["history", "--verbose", "--action", "repair"]).ended(0).stdout;
     assert!(verbose.contains("launch 1 of") && verbose.contains("at epoch 1"), "{verbose}");
+    let id = first[0]["decision_id"].as_str().unwrap();
+    assert_eq!(
+        fleet.call(&["history", "--decision", id]).ended(0).stdout,
+        verbose,
+        "one is shown as all are"
+    );
+    fleet.stop().await;
+}
+
+/// What the dashboard's page of a decision has: nothing of it is missing from the text, and the JSON has it all.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_decision_is_printed_as_its_page_shows_it() {
+    let fleet = Fleet::start().await;
+    let arguments = ["history", "web", "--action", "repair", "--verbose"];
+    let (page, json) = (fleet.call(&arguments).ended(0).stdout, fleet.json(&arguments));
+    let decision = &json[0];
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let mut shown = vec![text(&decision["decision_id"]), text(&decision["reason"]), text(&decision["code"])];
+    for signal in decision["inputs"]["values"].as_object().unwrap().keys() {
+        shown.push(signal.clone());
+    }
+    for one in decision["recommendations"].as_array().unwrap() {
+        shown.extend([text(&one["source"]), text(&one["because"]), text(&one["window"]["when"])]);
+        shown.push(text(&one["window"]["observations"]) + " 0 of 3, 2 needed");
+    }
+    for verdict in decision["verdicts"].as_array().unwrap() {
+        shown.extend([text(&verdict["guard"]), text(&verdict["because"])]);
+    }
+    let calls = decision["calls"].as_array().unwrap();
+    assert!(!calls.is_empty(), "{decision}");
+    for call in calls {
+        shown.extend([
+            text(&call["op"]),
+            text(&call["zone"]),
+            format!("request {}", text(&call["request_id"])),
+        ]);
+        shown.extend(call["instance_ids"].as_array().unwrap().iter().map(text));
+    }
+    for part in shown {
+        assert!(page.contains(&part), "{part:?} is not in:\n{page}");
+    }
+    let brief = fleet.json(&["history", "web", "--action", "repair"]);
+    assert_eq!(brief[0]["calls"], Value::Null, "calls are asked for with --verbose only");
     fleet.stop().await;
 }
 
@@ -248,6 +291,8 @@ async fn the_schema_is_brought_up_to_date_and_asked_for() {
     assert_eq!(online["ok"], true, "{online}");
     let empty = folder.call(&["status"]).ended(0).stdout;
     assert!(empty.contains("nobody has held this fleet yet"), "{empty}");
+    let none = folder.call(&["history", "--decision", "019363f4-0c3a-7d31-9e4e-5a2d8f1b6c70"]).ended(1);
+    assert!(none.stderr.contains("there is no decision 019363f4"), "{}", none.stderr);
     let unknown = folder.call(&["history", "wbe"]).ended(2);
     assert!(unknown.stderr.contains("web"), "{}", unknown.stderr);
 }

@@ -1,12 +1,13 @@
 //! What needs neither a database nor a cloud.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::Read as _;
 use std::process::Stdio;
 
 use super::program::{Folder, Running, WEB, call, program, run, service_file};
 
-const COMMANDS: [&str; 16] = [
+const COMMANDS: [&str; 17] = [
     "serve",
     "migrate",
     "check",
@@ -23,6 +24,7 @@ const COMMANDS: [&str; 16] = [
     "demo",
     "schema",
     "completions",
+    "man",
 ];
 
 #[test]
@@ -56,6 +58,12 @@ fn a_wrong_command_line_is_exit_code_2_and_speaks_on_stderr() {
         vec!["history", "--since", "yesterday"],
         vec!["history", "--limit", "0"],
         vec!["status", "--output", "yaml"],
+        vec!["status", "--color", "sometimes"],
+        vec!["status", "--watch", "--interval", "500ms"],
+        vec!["status", "--interval", "5s"],
+        vec!["history", "--decision", "latest"],
+        vec!["history", "--decision", "019363f4-0c3a-7d31-9e4e-5a2d8f1b6c70", "--limit", "3"],
+        vec!["man", "explode"],
     ] {
         let ran = call(&line).ended(2);
         assert!(ran.stdout.is_empty(), "{line:?} wrote to stdout: {}", ran.stdout);
@@ -181,6 +189,53 @@ fn completions_name_every_command() {
         let script = call(&["completions", shell]).ended(0).stdout;
         for command in COMMANDS {
             assert!(script.contains(command), "{shell} does not know {command}");
+        }
+    }
+}
+
+/// The names below which a page lies in the folder.
+fn pages_in(dir: &std::path::Path) -> BTreeSet<String> {
+    let files = std::fs::read_dir(dir).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+    files.collect()
+}
+
+#[test]
+fn every_command_has_a_manual_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("share/man/man1");
+    let said = call(&["man", "--dir", dir.to_str().unwrap()]).ended(0).stdout;
+    let pages = pages_in(&dir);
+    assert!(said.starts_with(&format!("{} pages in", pages.len())), "{said}");
+    for command in COMMANDS {
+        let name = format!("fleet-scaler-{command}.1");
+        assert!(pages.contains(&name), "{name} is not among {pages:?}");
+        let page = std::fs::read_to_string(dir.join(&name)).unwrap();
+        assert!(page.contains(".SH SYNOPSIS") && page.contains("\\-\\-config"), "{name}:\n{page}");
+        assert_eq!(call(&["man", command]).ended(0).stdout, page, "the same page, on stdout");
+    }
+    for name in ["fleet-scaler.1", "fleet-scaler-token-new.1"] {
+        assert!(pages.contains(name), "{name} is not among {pages:?}");
+    }
+    let program = call(&["man"]).ended(0).stdout;
+    assert!(
+        program.contains("Exit codes: 0 done") && program.contains("fleet\\-scaler\\-status(1)"),
+        "{program}"
+    );
+    assert_groff_has_no_complaint(&dir, &pages);
+}
+
+/// groff, which is behind `man` on every Linux, finds nothing to warn of.
+fn assert_groff_has_no_complaint(dir: &std::path::Path, pages: &BTreeSet<String>) {
+    let mut groff = std::process::Command::new("groff");
+    groff.args(["-man", "-Tutf8", "-ww", "-z", "-rF0"]).args(pages.iter().map(|page| dir.join(page)));
+    match groff.output() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            eprintln!("SKIPPED: groff is not installed, so nobody has read the manual pages (Debian: groff)");
+        }
+        ran => {
+            let ran = ran.unwrap();
+            let complaints = String::from_utf8_lossy(&ran.stderr);
+            assert!(ran.status.success() && complaints.is_empty(), "{complaints}");
         }
     }
 }
