@@ -8,6 +8,7 @@ mod cli;
 mod cloud_contract;
 mod config;
 mod crash;
+mod dashboard;
 mod fuzzed;
 mod http;
 mod monitoring;

@@ -1,10 +1,11 @@
-//! A service within the test: two fleets, of which the loop looks after both, and whatever the API is to be asked.
+//! A service within the test: the real loop and the real server over a real database and the simulated cloud. By default
+//! it has two fleets; whoever wants others, another cloud or another clock says so in a [`Plan`].
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use fleet_scaler::clock::SystemClock;
+use fleet_scaler::clock::{Clock, SystemClock};
 use fleet_scaler::domain::ids::ReplicaId;
 use fleet_scaler::entropy::ChaChaEntropy;
 use fleet_scaler::http::access::{Door, Keeper};
@@ -30,30 +31,71 @@ use crate::support::TestDatabase;
 /// What is asked of a fleet takes one tick, on any machine that is alive.
 const PATIENCE: Duration = Duration::from_mins(1);
 
+/// What a site is made of.
+pub(crate) struct Plan {
+    pub(crate) database: TestDatabase,
+    /// The tokens file, where the API wants one shown.
+    pub(crate) tokens: Option<String>,
+    /// The fleets' names and files.
+    pub(crate) fleets: Vec<(String, String)>,
+    /// More of the service's own file.
+    pub(crate) service: String,
+    pub(crate) cloud: CloudOptions,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Whether a loop looks after the fleets, or they are only there to be asked about.
+    pub(crate) acts: bool,
+}
+
+impl Plan {
+    /// Two fleets on a cloud that does everything at once, by the ordinary clock.
+    pub(crate) async fn ordinary() -> Self {
+        let db = WEB.replace("\"web\"", "\"db\"").replace("min = 2", "min = 0");
+        Self {
+            database: TestDatabase::new().await,
+            tokens: None,
+            fleets: vec![("web".to_owned(), WEB.to_owned()), ("db".to_owned(), db)],
+            service: String::new(),
+            cloud: CloudOptions::default().instant().with_host_port(None),
+            clock: Arc::new(SystemClock),
+            acts: true,
+        }
+    }
+
+    fn folder(&self) -> Folder {
+        let service = service_file(self.database.url().reveal(), "127.0.0.1:0");
+        let folder = Folder::new(&format!("{service}{}", self.service), WEB);
+        std::fs::remove_file(folder.join("fleets/web.toml")).unwrap();
+        for (name, file) in &self.fleets {
+            std::fs::write(folder.join(&format!("fleets/{name}.toml")), file).unwrap();
+        }
+        folder
+    }
+}
+
 /// The service, as far as the API is concerned.
-pub(super) struct Site {
-    pub(super) address: SocketAddr,
-    pub(super) folder: Folder,
-    pub(super) database: TestDatabase,
-    pub(super) stop: CancellationToken,
+pub(crate) struct Site {
+    pub(crate) address: SocketAddr,
+    pub(crate) folder: Folder,
+    pub(crate) database: TestDatabase,
+    pub(crate) stop: CancellationToken,
     client: reqwest::Client,
     /// Ends with it.
-    pub(super) tasks: JoinSet<()>,
-    _cloud: CloudHandle,
+    pub(crate) tasks: JoinSet<()>,
+    pub(crate) cloud: CloudHandle,
 }
 
 /// What was answered.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: StatusCode,
-    pub(super) headers: reqwest::header::HeaderMap,
-    pub(super) body: Value,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: reqwest::header::HeaderMap,
+    pub(crate) body: Value,
 }
 
 impl Answer {
     /// The same, having this status.
     #[track_caller]
-    pub(super) fn with(self, status: u16) -> Value {
+    pub(crate) fn with(self, status: u16) -> Value {
         assert_eq!(self.status.as_u16(), status, "{self:?}");
         if self.status.is_client_error() || self.status.is_server_error() {
             assert_eq!(self.headers["content-type"], "application/problem+json", "{self:?}");
@@ -62,33 +104,35 @@ impl Answer {
         self.body
     }
 
-    pub(super) fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default()
     }
 }
 
 impl Site {
     /// A site whose API needs no token, with two healthy hosts in fleet `web`.
-    pub(super) async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let site = Self::with_tokens(None).await;
         site.until("/fleets/web", |fleet| fleet["hosts"]["healthy"] == 2).await;
         site
     }
 
     /// A site with this tokens file.
-    pub(super) async fn with_tokens(tokens: Option<&str>) -> Self {
-        let database = TestDatabase::new().await;
-        let folder = Folder::new(&service_file(database.url().reveal(), "127.0.0.1:0"), WEB);
-        let db = WEB.replace("\"web\"", "\"db\"").replace("min = 2", "min = 0");
-        std::fs::write(folder.join("fleets/db.toml"), db).unwrap();
+    pub(crate) async fn with_tokens(tokens: Option<&str>) -> Self {
+        let tokens = tokens.map(str::to_owned);
+        Self::of(Plan { tokens, ..Plan::ordinary().await }).await
+    }
+
+    /// A site as planned.
+    pub(crate) async fn of(plan: Plan) -> Self {
+        let folder = plan.folder();
+        let Plan { database, tokens, cloud, clock, acts, .. } = plan;
         let keeper = tokens.map(|text| {
             let file = folder.join("tokens.toml");
             std::fs::write(&file, text).unwrap();
             Keeper::open(file).unwrap()
         });
-        let clock = Arc::new(SystemClock);
-        let options = CloudOptions::default().instant().with_host_port(None);
-        let cloud = SimulatedCloud::start(options, clock.clone(), &CancellationToken::new()).await.unwrap();
+        let cloud = SimulatedCloud::start(cloud, clock.clone(), &CancellationToken::new()).await.unwrap();
         let store = database.store();
         let parts = Parts {
             replica: ReplicaId::new("test-1"),
@@ -112,34 +156,36 @@ impl Site {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let mut tasks = JoinSet::new();
-        let (dir, reload) = (folder.path().to_owned(), Arc::new(Notify::new()));
-        tasks.spawn(driver::run(parts, control, dir, health, reload, stop.clone()));
+        if acts {
+            let (dir, reload) = (folder.path().to_owned(), Arc::new(Notify::new()));
+            tasks.spawn(driver::run(parts, control, dir, health, reload, stop.clone()));
+        }
         let closing = stop.clone();
         tasks.spawn(async move { fleet_scaler::http::serve(listener, pages, closing).await.unwrap() });
         let client = client();
-        Self { address, folder, database, stop, client, tasks, _cloud: cloud }
+        Self { address, folder, database, stop, client, tasks, cloud }
     }
 
     /// A request that is not sent yet.
-    pub(super) fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+    pub(crate) fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         self.client.request(method, format!("http://{}/api/v1{path}", self.address))
     }
 
-    pub(super) async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         answer(self.request(Method::GET, path)).await
     }
 
-    pub(super) async fn post(&self, path: &str, body: &Value) -> Answer {
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
         answer(self.request(Method::POST, path).json(body)).await
     }
 
     /// The same, under a key.
-    pub(super) async fn post_as(&self, key: &str, path: &str, body: &Value) -> Answer {
+    pub(crate) async fn post_as(&self, key: &str, path: &str, body: &Value) -> Answer {
         answer(self.request(Method::POST, path).header("idempotency-key", key).json(body)).await
     }
 
     /// Asks until the answer is as wanted.
-    pub(super) async fn until(&self, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) async fn until(&self, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         let start = Instant::now();
         loop {
             let answer = self.get(path).await;
@@ -153,7 +199,7 @@ impl Site {
 }
 
 /// The crate that asks wants to be told which cryptography there is, though nothing here is encrypted.
-pub(super) fn client() -> reqwest::Client {
+pub(crate) fn client() -> reqwest::Client {
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder().no_proxy().build().unwrap()
 }
@@ -165,7 +211,7 @@ fn metrics() -> MetricsPage {
     PAGE.get_or_init(|| MetricsPage::install().unwrap()).clone()
 }
 
-pub(super) async fn answer(request: reqwest::RequestBuilder) -> Answer {
+pub(crate) async fn answer(request: reqwest::RequestBuilder) -> Answer {
     let response = request.send().await.unwrap();
     let (status, headers) = (response.status(), response.headers().clone());
     let text = response.text().await.unwrap();

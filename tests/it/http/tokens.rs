@@ -9,7 +9,7 @@ use super::site::{Answer, Site, answer};
 use crate::cli::program::call;
 
 /// A token as the command line makes it: the token, and what the file is to hold.
-fn token(name: &str, scope: &str) -> (String, String) {
+pub(crate) fn token(name: &str, scope: &str) -> (String, String) {
     let ran =
         call(&["token", "new", "--name", name, "--scope", scope, "--expires", "8h", "--output", "json"]);
     let made = ran.ended(0).json();

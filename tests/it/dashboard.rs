@@ -1,0 +1,6 @@
+//! The operators' page in a real browser, over the real service.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says so by panicking")]
+
+mod actions;
+mod browser;
+mod driver;
