@@ -3,4 +3,7 @@
 
 mod actions;
 mod browser;
+mod day;
 mod driver;
+mod looks;
+mod pages;

@@ -38,7 +38,7 @@ pub(crate) struct Plan {
     pub(crate) tokens: Option<String>,
     /// The fleets' names and files.
     pub(crate) fleets: Vec<(String, String)>,
-    /// More of the service's own file.
+    /// More lines for the section `[service]`.
     pub(crate) service: String,
     pub(crate) cloud: CloudOptions,
     pub(crate) clock: Arc<dyn Clock>,
@@ -63,7 +63,8 @@ impl Plan {
 
     fn folder(&self) -> Folder {
         let service = service_file(self.database.url().reveal(), "127.0.0.1:0");
-        let folder = Folder::new(&format!("{service}{}", self.service), WEB);
+        let more = format!("[service]\n{}", self.service);
+        let folder = Folder::new(&service.replace("[service]\n", &more), WEB);
         std::fs::remove_file(folder.join("fleets/web.toml")).unwrap();
         for (name, file) in &self.fleets {
             std::fs::write(folder.join(&format!("fleets/{name}.toml")), file).unwrap();

@@ -1,0 +1,36 @@
+//! Every page, over a day on which everything happens, and every awkward state that somebody may find it in.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::browser::Browser;
+use super::day::day;
+use super::looks::faults;
+use crate::http::site::Site;
+
+/// The decision of a fleet that did most: its page has something in every section.
+pub(super) async fn richest(site: &Site, fleet: &str) -> String {
+    let path = format!("/decisions?fleet={fleet}&action=scale_out&limit=100");
+    let page = site.get(&path).await.with(200);
+    let grown = |one: &Value| one["size_wanted"].as_i64().unwrap() - one["size_before"].as_i64().unwrap();
+    let decisions = page["decisions"].as_array().unwrap();
+    let most = decisions.iter().max_by_key(|one| grown(one)).expect("it has grown");
+    most["decision_id"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_page_is_sound_and_can_be_used_by_everybody_on_every_screen() {
+    let site = day(Duration::from_secs(15), 240, None).await;
+    site.post("/fleets/search/pause", &json!({"reason": "the index is built anew", "actor": "ada"})).await.with(200);
+    site.until("/fleets/batch", |fleet| fleet["breaker"]["open"] == true).await;
+    let browser = Browser::start().await;
+    let decision = richest(&site, "web").await;
+    let mut wrong = Vec::new();
+    for path in ["/", "/fleets/web", "/fleets/search", "/fleets/batch", "/fleets/next", &format!("/decisions/{decision}")] {
+        browser.open(&format!("http://{}{path}", site.address)).await;
+        wrong.extend(browser.complaints(&[]).await);
+        wrong.extend(faults(&browser, path).await);
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
