@@ -5,5 +5,8 @@ mod actions;
 mod browser;
 mod day;
 mod driver;
+mod hands;
 mod looks;
 mod pages;
+mod pictures;
+mod states;

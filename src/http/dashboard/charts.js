@@ -88,6 +88,6 @@ function numbers(series, times) {
         .map((text) => h("td", null, text)));
   const marks = series.decisions.length;
   return h("details", { "data-key": "numbers" }, h("summary", null, "As a table"),
-    table("Values over time", ["When", "Healthy", "Wanted", ...names], rows.map(row)),
+    table("Values over time", ["When", "Healthy", "Wanted", ...names], rows.map(row), { class: "figures" }),
     marks ? h("p", { class: "fine" }, `The ${marks} decisions of the span are listed below; the last: ${action(series.decisions[0].action)}.`) : null);
 }

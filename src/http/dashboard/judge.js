@@ -42,6 +42,8 @@ function acting({ mode, lease, observed, interval_seconds: interval }, say) {
   if (mode !== null && lease?.held && !observed) say("changing", "Not looked at yet");
 }
 
+const served = ({ healthy }) => (healthy === 1 ? "1 host serves" : `${healthy} hosts serve`);
+
 function serving({ hosts, size: { min, wanted }, mode, breaker }, say) {
   if (breaker.open) {
     const failures = count(breaker.launch_failures, "launch", "launches");
@@ -49,9 +51,9 @@ function serving({ hosts, size: { min, wanted }, mode, breaker }, say) {
   }
   if (mode !== "live" || wanted === null) return;
   if (hosts.healthy < min && hosts.healthy + arriving(hosts) < min) {
-    say("problem", `${hosts.healthy} of at least ${min} hosts serve`);
+    say("problem", `${served(hosts)}; min is ${min}`);
   } else if (hosts.healthy < min) {
-    say("warning", `${hosts.healthy} of at least ${min} hosts serve; the others are on their way`);
+    say("warning", `${served(hosts)}; min is ${min}, and more are on their way`);
   }
   if (hosts.unhealthy > 0) say("warning", `${count(hosts.unhealthy, "host")} unhealthy`);
 }

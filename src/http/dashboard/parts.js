@@ -39,18 +39,31 @@ export const facts = (...pairs) =>
     pairs.filter(Boolean).map(([term, ...what]) => h("div", { "data-key": term }, h("dt", null, term), h("dd", null, ...what))),
   );
 
-/** A table that is scrolled by itself where the page is too narrow for it. */
-export const table = (label, heads, rows, attributes) =>
-  h(
+/**
+ * A table. Where the page is narrow each row becomes a small list of its own, in which every cell says what it is; one of
+ * class `figures` is scrolled by itself instead. The roles are written out because a table that is laid out as something
+ * else would lose them.
+ */
+export const table = (label, heads, rows, attributes) => {
+  for (const row of rows) {
+    row.setAttribute("role", "row");
+    [...row.children].forEach((cell, place) => {
+      cell.setAttribute("role", "cell");
+      if (typeof heads[place] === "string") cell.setAttribute("data-label", heads[place]);
+    });
+  }
+  const columns = heads.map((head) => h("th", { scope: "col", role: "columnheader" }, head));
+  return h(
     "div",
     { class: "scroll", tabindex: 0, role: "region", "aria-label": label },
     h(
       "table",
-      attributes,
-      h("thead", null, h("tr", null, heads.map((head) => h("th", { scope: "col" }, head)))),
-      h("tbody", null, rows),
+      { role: "table", "aria-label": label, ...attributes },
+      h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, columns)),
+      h("tbody", { role: "rowgroup" }, rows),
     ),
   );
+};
 
 /** What stands where something else was expected. */
 export const notice = (level, title, ...text) =>

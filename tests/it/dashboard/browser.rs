@@ -13,7 +13,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// How often the page is looked at meanwhile.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-const OPTIONS: [&str; 9] = [
+const OPTIONS: [&str; 8] = [
     "--headless=new",
     // The tests run as root in containers, where there is no sandbox to be had; it shows only what the test itself serves.
     "--no-sandbox",
@@ -22,7 +22,6 @@ const OPTIONS: [&str; 9] = [
     "--no-first-run",
     "--disable-background-networking",
     "--force-color-profile=srgb",
-    "--hide-scrollbars",
     "--window-size=1440,900",
 ];
 

@@ -73,8 +73,8 @@ impl Clock for DayClock {
 }
 
 /// The fleets of the day. `web` lives through a match day, `api` through calm waves; somebody has paused `search`, nothing
-/// can be bought for `batch`, and `next` only says what it would do.
-const FLEETS: [&str; 5] = ["web", "api", "search", "batch", "next"];
+/// can be bought for `batch`, and `staging` only says what it would do.
+const FLEETS: [&str; 5] = ["web", "api", "search", "batch", "staging"];
 
 const FLEET: &str = r#"name = "NAME"
 mode = "MODE"
@@ -179,8 +179,8 @@ pub(super) async fn day(length: Duration, speed: u32, tokens: Option<String>) ->
         tokens,
         fleets: FLEETS.map(|name| (name.to_owned(), file(name, port))).into(),
         service: "lease = \"10m\"\n".to_owned(),
-        // The afternoon's steep rise is what there is to see: nine hours in as many as there are.
-        cloud: cloud(port, 7.0 / hours),
+        // The rise, the top and the first way down, which are over after six of the trace's hours.
+        cloud: cloud(port, 6.0 / hours),
         clock: Arc::new(clock),
         acts: true,
     })
@@ -203,7 +203,7 @@ fn trouble(site: &Site) {
         probability: None,
     };
     cloud.set_fault(refused).unwrap();
-    let waves = [("api", 180.0, 70.0, 45), ("search", 120.0, 30.0, 30), ("batch", 40.0, 0.0, 60), ("next", 40.0, 0.0, 60)];
+    let waves = [("api", 180.0, 70.0, 45), ("search", 120.0, 30.0, 30), ("batch", 40.0, 0.0, 60), ("staging", 40.0, 0.0, 60)];
     for (name, mean, amplitude, minutes) in waves {
         let load = LoadOptions::Sine { mean, amplitude, period: Duration::from_mins(minutes) };
         let (target, curve) = (LoadTarget::TargetGroup(group(name)), load.resolve().unwrap());

@@ -24,7 +24,8 @@ const MEASURE: &str = r"
     const top = document.querySelector('dialog') ?? document.body;
     for (const one of top.querySelectorAll('*')) {
         const style = getComputedStyle(one);
-        if (style.visibility === 'hidden' || one.closest('.hidden, .skip, noscript, [hidden]')) continue;
+        // A closed <details> keeps the boxes of another screen.
+        if (!one.checkVisibility({visibilityProperty: true}) || one.closest('.hidden, .skip')) continue;
         const box = one.getBoundingClientRect();
         if (box.width === 0 || box.height === 0) continue;
         const scrolled = one.closest('.scroll');

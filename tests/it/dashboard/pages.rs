@@ -27,7 +27,7 @@ async fn every_page_is_sound_and_can_be_used_by_everybody_on_every_screen() {
     let browser = Browser::start().await;
     let decision = richest(&site, "web").await;
     let mut wrong = Vec::new();
-    for path in ["/", "/fleets/web", "/fleets/search", "/fleets/batch", "/fleets/next", &format!("/decisions/{decision}")] {
+    for path in ["/", "/fleets/web", "/fleets/search", "/fleets/batch", "/fleets/staging", &format!("/decisions/{decision}")] {
         browser.open(&format!("http://{}{path}", site.address)).await;
         wrong.extend(browser.complaints(&[]).await);
         wrong.extend(faults(&browser, path).await);

@@ -1,0 +1,74 @@
+//! The pictures of the documents, taken of the page as it is: `make screenshots`.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::browser::{Browser, Screen};
+use super::day::day;
+use super::pages::richest;
+use crate::http::site::Site;
+
+/// Three hours, the last of which has the rise, the top and the way down.
+const LENGTH: Duration = Duration::from_secs(180);
+const SPEED: u32 = 60;
+
+/// One picture on each screen; as long as the page is, up to a height.
+async fn take(browser: &Browser, name: &str, height_max: u64) {
+    for screen in Screen::ALL {
+        browser.on(screen, 900).await;
+        let height = browser.value("Math.ceil(document.documentElement.getBoundingClientRect().height)").await;
+        let height = height.as_f64().unwrap_or_default().max(400.0).min(height_max as f64);
+        let clip = json!({"x": 0, "y": 0, "width": screen.width, "height": height, "scale": 1});
+        let asked = json!({"format": "png", "captureBeyondViewport": true, "clip": clip});
+        let taken = browser.ask("Page.captureScreenshot", asked).await;
+        let theme = if screen.dark { "dark" } else { "light" };
+        let file = format!("docs/screenshots/{name}-{}-{theme}.png", screen.width);
+        std::fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join(file), decoded(&taken["data"])).unwrap();
+    }
+}
+
+/// Base64, as the browser writes it.
+fn decoded(text: &Value) -> Vec<u8> {
+    let sextet = |letter: u8| match letter {
+        b'A'..=b'Z' => letter - b'A',
+        b'a'..=b'z' => letter - b'a' + 26,
+        b'0'..=b'9' => letter - b'0' + 52,
+        b'+' => 62,
+        _ => 63,
+    };
+    let letters = text.as_str().expect("a picture is text").trim_end_matches('=').as_bytes();
+    let bytes = letters.chunks(4).flat_map(|four| {
+        let bits = four.iter().fold(0_u32, |bits, letter| (bits << 6) | u32::from(sextet(*letter))) << (6 * (4 - four.len()));
+        bits.to_be_bytes().into_iter().skip(1).take(four.len() - 1)
+    });
+    bytes.collect()
+}
+
+async fn open(browser: &Browser, site: &Site, path: &str) {
+    browser.open(&format!("http://{}{path}", site.address)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "it writes the pictures of the documents and takes minutes: make screenshots"]
+async fn the_documents_show_the_page_as_it_is() {
+    let site = day(LENGTH, SPEED, None).await;
+    let pause = json!({"reason": "the index is built anew", "direction": "in", "actor": "ada", "for": "2h"});
+    site.post("/fleets/search/pause", &pause).await.with(200);
+    site.until("/fleets/batch", |fleet| fleet["breaker"]["open"] == true).await;
+    tokio::time::sleep(LENGTH.mul_f64(0.2)).await;
+    let browser = Browser::start().await;
+    browser.ask("Emulation.setScrollbarsHidden", json!({"hidden": true})).await;
+    open(&browser, &site, "/").await;
+    take(&browser, "overview", 1600).await;
+    open(&browser, &site, "/fleets/web").await;
+    take(&browser, "fleet", 4000).await;
+    browser.click("#set-size").await;
+    browser.fill("#size", "12").await;
+    browser.fill("#reason", "the final begins at nine").await;
+    take(&browser, "actions", 900).await;
+    open(&browser, &site, &format!("/decisions/{}", richest(&site, "web").await)).await;
+    take(&browser, "decision", 2600).await;
+    assert_eq!(browser.complaints(&[]).await, Vec::<String>::new());
+}
