@@ -1,10 +1,10 @@
 # The commands of the project. `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check api-test simulate fuzz recovery soak sqlx
+.PHONY: help demo test check api-test screenshots simulate fuzz recovery soak sqlx
 
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Build and run the whole service on a simulated cloud
 	@scripts/demo.sh
@@ -17,6 +17,9 @@ check: ## The quick part of it: format and lints, without the AWS SDK
 
 api-test: ## Ask the API what its own description promises, thousands of times over: CASES=150 of each resource
 	@scripts/schemathesis.sh
+
+screenshots: ## Take the pictures of the documents anew, with a real browser: docs/screenshots
+	@scripts/screenshots.sh
 
 simulate: ## Simulated days: SEED=7 replays one, SEEDS=10000 runs many, BUG=name (or list) plants a bug, CELL=all tells the crash matrix
 	@scripts/simulate.sh

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Installs what the tests need and this machine lacks, and nothing else: Debian's packages of Postgres, Prometheus,
-# node_exporter, ShellCheck and a C compiler, and a Python environment with moto. On a machine that has it all it does
-# nothing and needs neither root nor a network.
+# node_exporter, ShellCheck, Chromium with its driver and a C compiler, and a Python environment with moto. On a machine
+# that has it all it does nothing and needs neither root nor a network.
 #
 #   scripts/test-setup.sh          for the tests
 #   scripts/test-setup.sh demo     for the demo: Postgres and a C compiler
+#   scripts/test-setup.sh pictures for scripts/screenshots.sh: Postgres, a C compiler, Chromium, pngquant
 #   scripts/test-setup.sh api      for scripts/schemathesis.sh: the same, curl, and a Python environment with schemathesis
 set -euo pipefail
 
@@ -25,6 +26,11 @@ have_venv() {
   have python3 && python3 -c 'import ensurepip, venv' 2>/dev/null
 }
 
+# The driver finds a browser of either name.
+have_browser() {
+  have chromedriver && { have chromium || have google-chrome; }
+}
+
 missing_packages() {
   have cc || echo gcc libc6-dev
   have_postgres || echo postgresql
@@ -32,7 +38,12 @@ missing_packages() {
     have prometheus && have promtool || echo prometheus
     have prometheus-node-exporter || have node_exporter || echo prometheus-node-exporter
     have shellcheck || echo shellcheck
+    have_browser || echo chromium chromium-driver fonts-dejavu-core
     have_venv || echo python3 python3-venv
+  fi
+  if [[ $purpose == pictures ]]; then
+    have_browser || echo chromium chromium-driver fonts-dejavu-core
+    have pngquant || echo pngquant
   fi
   if [[ $purpose == api ]]; then
     have curl || echo curl

@@ -45,7 +45,7 @@ function inputs({ inputs: seen }) {
     { class: "card" },
     h("p", { class: "fine" }, `${seen.hosts_heard} of ${count(seen.hosts_asked, "host")} heard`,
       seen.recommended === null ? null : `; the load asked for ${count(seen.recommended, "host")}`),
-    facts(...Object.entries(seen.values).map(([name, one]) => [name, h("b", null, value(name, one.heard)), range(name, one)])),
+    h("div", { class: "columns" }, facts(...Object.entries(seen.values).map(([name, one]) => [name, h("b", null, value(name, one.heard)), range(name, one)]))),
     seen.faults.length ? h("ul", { class: "faults" }, seen.faults.map((fault) => h("li", null, fault))) : null,
   );
 }
@@ -60,13 +60,13 @@ function wishes({ recommendations, rules_fired: fired }) {
 }
 
 function effect(what) {
-  if (what === "pass") return h("span", { class: "badge plain" }, "Pass");
+  if (what === "pass") return h("span", { class: "fine" }, "pass");
   if (what === "refuse") return h("span", { class: "badge problem" }, "Refused");
   return h("span", { class: "badge warning" }, `${what.clamp.from} → ${what.clamp.to}`);
 }
 
 function verdicts({ verdicts: said }) {
-  const row = (one) => h("tr", null, h("td", { class: "nowrap" }, plain(one.guard)), h("td", { class: "nowrap" }, effect(one.effect)), h("td", null, one.because));
+  const row = (one) => h("tr", { class: one.effect === "pass" ? "passed" : "objected" }, h("td", { class: "nowrap" }, plain(one.guard)), h("td", { class: "nowrap" }, effect(one.effect)), h("td", null, one.because));
   return section("What each guard said", { class: "block" },
     said.length ? table("Guards", ["Guard", "Verdict", "Because"], said.map(row)) : h("p", { class: "fine" }, "No guard was asked: there was nothing to change"));
 }

@@ -73,8 +73,8 @@ function buttons(fleet, { reload }) {
     "div",
     { class: "buttons actions" },
     h("button", { type: "button", id: "pause", on: { click: () => pausing(fleet, reload) } }, "Pause …"),
-    h("button", { type: "button", id: "resume", disabled: !paused, on: { click: () => resuming(fleet, reload) } }, "Resume …"),
-    h("button", { type: "button", id: "set-size", disabled: fleet.mode === null, on: { click: () => resizing(fleet, reload) } }, "Set size …"),
+    h("button", { type: "button", id: "resume", disabled: !paused, title: paused ? null : "It is not paused", on: { click: () => resuming(fleet, reload) } }, "Resume …"),
+    h("button", { type: "button", id: "set-size", disabled: fleet.mode === null, title: fleet.mode === null ? "No file configures it" : null, on: { click: () => resizing(fleet, reload) } }, "Set size …"),
   );
 }
 

@@ -62,6 +62,8 @@ async function reload() {
   } catch (problem) {
     if (turn !== state.turn) return;
     state.problem = problem;
+    // It is there and says no: that is an answer.
+    if (refused(problem)) state.heardAt = Date.now();
     if (problem.status === 401) askForToken(problem, arrive);
   } finally {
     if (turn === state.turn) state.loading = false;
@@ -70,6 +72,9 @@ async function reload() {
   if (state.again) reload();
 }
 
+/** Whether the service answered, and what is asked for is not to be had. */
+const refused = ({ status }) => status >= 400 && status < 500 && status !== 429;
+
 function redraw() {
   const { view, data, problem } = state;
   if (data) {
@@ -77,7 +82,7 @@ function redraw() {
     const old = problem && problem.status !== 401 ? [failure(problem, true)] : [];
     morphChildren(page, [h("div", { class: "old", "data-key": "old" }, ...old), ...[view.render(data)].flat(3).filter(Boolean)]);
   } else if (problem) {
-    morphChildren(page, [failure(problem, false)]);
+    morphChildren(page, [h("h1", { class: "hidden" }, state.view.title()), failure(problem, false)]);
   }
   tellConnection();
 }
@@ -85,8 +90,10 @@ function redraw() {
 function failure(problem, seen) {
   if (problem.status === 401) return notice("plain", "A token is needed", h("p", null, problem.message));
   const title = problem.title ?? "This page has failed";
-  const rest = seen ? "What is shown below is what was seen last." : "It is asked again every few seconds.";
-  return notice("problem", title, h("p", null, problem.message, " ", rest), problem.status === 404 ? h("p", null, h("a", { href: "/" }, "All fleets")) : null);
+  const again = refused(problem) ? "" : " It is asked again every few seconds.";
+  const rest = seen ? " What is shown below is what was seen last." : again;
+  const way = problem.status === 404 || problem.status === 400 ? h("p", null, h("a", { href: "/" }, "All fleets")) : null;
+  return notice("problem", title, h("p", null, problem.message, rest), way);
 }
 
 /** Whether what is shown is of now. */

@@ -1,7 +1,6 @@
 //! Hours of a service's life in as many seconds: real decisions, made by the real loop from what simulated hosts say, on
 //! a clock that runs fast until now, and rightly from then on. So the page has a past to show, and goes on living.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,12 +8,12 @@ use async_trait::async_trait;
 use fleet_scaler::clock::{Clock, SystemClock};
 use fleet_scaler::domain::ids::{SubnetId, TargetGroupArn, Zone};
 use fleet_scaler::domain::time::{Timestamp, after};
-use fleet_scaler::provider::simulated::model::faults::{Fault, PageFault};
+use fleet_scaler::provider::simulated::model::api::Op;
+use fleet_scaler::provider::simulated::model::faults::Fault;
 use fleet_scaler::provider::simulated::model::load::{AtEnd, LoadTarget};
 use fleet_scaler::provider::simulated::options::load::LoadOptions;
 use fleet_scaler::provider::simulated::options::parts::{Buckets, TargetGroupOptions};
 use fleet_scaler::provider::simulated::options::{CloudOptions, DEFAULT_TARGET_GROUP};
-use serde_json::json;
 
 use crate::http::site::{Plan, Site};
 use crate::support::{TEST_CLOCK, TestDatabase, sql};
@@ -72,7 +71,7 @@ impl Clock for DayClock {
     }
 }
 
-/// The fleets of the day. `web` lives through a match day, `api` through calm waves; somebody has paused `search`, nothing
+/// The fleets of the day. `web` lives through a rush, `api` through calm waves; somebody has paused `search`, nothing
 /// can be bought for `batch`, and `staging` only says what it would do.
 const FLEETS: [&str; 5] = ["web", "api", "search", "batch", "staging"];
 
@@ -151,42 +150,61 @@ fn file(name: &str, port: u16) -> String {
         .replace("PORT", &port.to_string())
 }
 
-fn cloud(port: u16, speed: f64) -> CloudOptions {
+fn cloud(port: u16, load: LoadOptions) -> CloudOptions {
     let group_of = |name: &&str| TargetGroupOptions {
         arn: group(name),
         name: (*name).to_owned(),
         deregistration_delay: Duration::from_secs(60),
         ..TargetGroupOptions::default()
     };
-    let mut options = CloudOptions::default().with_host_port(Some(port));
+    let mut options = CloudOptions::default().with_host_port(Some(port)).with_load(load);
     options.subnets.insert(SubnetId::new("subnet-d"), Zone::new("eu-west-1d"));
     options.target_groups = FLEETS.iter().map(group_of).collect();
-    options.load = LoadOptions::WorldCup { speed, scale: 0.36, at_end: AtEnd::Hold };
     // What is seen here is what is decided, and not how calls are paced; the clock is too fast for that.
     options.buckets = Buckets::Unlimited;
     options
 }
 
-/// So much of the day, at this speed, and what has become of it.
+/// A slow rise, a rush that nobody expected, and the way down: requests a second, by the share of the day.
+const RUSH: [(f64, f64); 9] = [
+    (0.0, 160.0),
+    (0.3, 240.0),
+    (0.55, 410.0),
+    (0.76, 460.0),
+    (0.77, 880.0),
+    (0.85, 840.0),
+    (0.92, 520.0),
+    (0.97, 430.0),
+    (1.0, 360.0),
+];
+/// A zone has nothing to sell from just before the rush until it is over.
+const SHORTAGE: (f64, f64) = (0.7, 0.85);
+
+/// So much of a day, at this speed, with all that has become of it; most of it is over when this returns.
 pub(super) async fn day(length: Duration, speed: u32, tokens: Option<String>) -> Site {
     let database = TestDatabase::new().await;
     let clock = DayClock::new(length, speed);
     sqlx::raw_sql(sql(clock.sql())).execute(&database.superuser_pool()).await.unwrap();
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let hours = f64::from(speed) * length.as_secs_f64() / 3600.0;
+    let seconds = f64::from(speed) * length.as_secs_f64();
+    let points = RUSH.map(|(share, rps)| (share * seconds, rps)).into();
     let site = Site::of(Plan {
         database,
         tokens,
         fleets: FLEETS.map(|name| (name.to_owned(), file(name, port))).into(),
         service: "lease = \"10m\"\n".to_owned(),
-        // The rise, the top and the first way down, which are over after six of the trace's hours.
-        cloud: cloud(port, 6.0 / hours),
+        cloud: cloud(port, LoadOptions::Points { points, speed: 1.0, at_end: AtEnd::Hold }),
         clock: Arc::new(clock),
         acts: true,
     })
     .await;
     trouble(&site);
-    SystemClock.sleep(length.mul_f64(0.8)).await;
+    let (from, until) = SHORTAGE;
+    SystemClock.sleep(length.mul_f64(from)).await;
+    let full = Fault::Capacity { zone: Some(Zone::new("eu-west-1b")), instance_type: None, left: 0 };
+    let full = site.cloud.cloud.set_fault(full).unwrap();
+    SystemClock.sleep(length.mul_f64(until - from)).await;
+    site.cloud.cloud.clear_fault(full).unwrap();
     site
 }
 
@@ -194,7 +212,7 @@ pub(super) async fn day(length: Duration, speed: u32, tokens: Option<String>) ->
 fn trouble(site: &Site) {
     let cloud = &site.cloud.cloud;
     let refused = Fault::Error {
-        op: Some(fleet_scaler::provider::simulated::model::api::Op::RunInstances),
+        op: Some(Op::RunInstances),
         zone: Some(Zone::new("eu-west-1d")),
         code: "InvalidAMIID.NotFound".to_owned(),
         http_status: None,

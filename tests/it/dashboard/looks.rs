@@ -21,11 +21,12 @@ const MEASURE: &str = r"
     const root = document.scrollingElement;
     if (root.scrollWidth > root.clientWidth) found.push(`the page is ${root.scrollWidth} wide on a screen of ${root.clientWidth}`);
     const name = (one) => `<${one.nodeName.toLowerCase()} class='${one.getAttribute('class') ?? ''}'> ${one.textContent.trim().slice(0, 60)}`;
+    const unseen = (one) => one !== null && (getComputedStyle(one).clipPath !== 'none' || one.classList.contains('skip') || unseen(one.parentElement));
     const top = document.querySelector('dialog') ?? document.body;
     for (const one of top.querySelectorAll('*')) {
         const style = getComputedStyle(one);
         // A closed <details> keeps the boxes of another screen.
-        if (!one.checkVisibility({visibilityProperty: true}) || one.closest('.hidden, .skip')) continue;
+        if (!one.checkVisibility({visibilityProperty: true}) || unseen(one)) continue;
         const box = one.getBoundingClientRect();
         if (box.width === 0 || box.height === 0) continue;
         const scrolled = one.closest('.scroll');
@@ -48,6 +49,17 @@ const MEASURE: &str = r"
 
 fn lines(found: &Value) -> Vec<String> {
     found.as_array().expect("a list").iter().map(|one| one.as_str().unwrap_or_default().to_owned()).collect()
+}
+
+/// What does not fit on any screen.
+pub(super) async fn misfits(browser: &Browser, what: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for screen in Screen::ALL.into_iter().filter(|screen| !screen.dark) {
+        browser.on(screen, 900).await;
+        let fits = lines(&browser.run(MEASURE).await);
+        found.extend(fits.into_iter().map(|one| format!("{what}, {screen:?}: {one}")));
+    }
+    found
 }
 
 /// Everything that is wrong with the page that is open, on each screen.

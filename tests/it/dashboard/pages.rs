@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::browser::Browser;
+use super::browser::{Browser, ESCAPE};
 use super::day::day;
-use super::looks::faults;
+use super::looks::{faults, misfits};
 use crate::http::site::Site;
 
 /// The decision of a fleet that did most: its page has something in every section.
@@ -31,6 +31,19 @@ async fn every_page_is_sound_and_can_be_used_by_everybody_on_every_screen() {
         browser.open(&format!("http://{}{path}", site.address)).await;
         wrong.extend(browser.complaints(&[]).await);
         wrong.extend(faults(&browser, path).await);
+    }
+    browser.open(&format!("http://{}/fleets/web", site.address)).await;
+    for span in 1..=4 {
+        browser.click(&format!("[aria-label='Time span'] button:nth-child({span})")).await;
+        let pressed = format!("[aria-label='Time span'] button:nth-child({span})[aria-pressed='true']");
+        browser.until("it is taken", &format!("!!document.querySelector({})", json!(pressed))).await;
+        wrong.extend(misfits(&browser, &format!("span {span}")).await);
+    }
+    for dialog in ["#pause", "#set-size", "#page tr[id] button"] {
+        browser.click(dialog).await;
+        wrong.extend(faults(&browser, dialog).await);
+        browser.press(ESCAPE).await;
+        browser.until_gone("dialog").await;
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
 }

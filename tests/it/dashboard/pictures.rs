@@ -11,8 +11,8 @@ use super::pages::richest;
 use crate::http::site::Site;
 
 /// Three hours, the last of which has the rise, the top and the way down.
-const LENGTH: Duration = Duration::from_secs(180);
-const SPEED: u32 = 60;
+const LENGTH: Duration = Duration::from_secs(240);
+const SPEED: u32 = 45;
 
 /// One picture on each screen; as long as the page is, up to a height.
 async fn take(browser: &Browser, name: &str, height_max: u64) {

@@ -25,8 +25,8 @@ async fn where_there_is_nothing_to_show_the_page_says_why() {
     let home = format!("http://{}", empty.address);
     for (path, says, status) in [
         ("/", "There is no fleet yet", ""),
-        ("/fleets/nope", "Unknown fleet", "404"),
-        ("/decisions/019363f4-0c3a-7d31-9e4e-5a2d8f1b6c70", "Unknown decision", "404"),
+        ("/fleets/nope", "there is no fleet \"nope\"", "404"),
+        ("/decisions/019363f4-0c3a-7d31-9e4e-5a2d8f1b6c70", "there is no decision", "404"),
         ("/decisions/nonsense", "Invalid parameter", "400"),
     ] {
         let expected: &[&str] = if status.is_empty() { &[] } else { &[status] };
