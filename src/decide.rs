@@ -4,6 +4,7 @@
 //! below this module, so the live loop, `plan`, dry-run and every replay give the same answer to the same question.
 
 pub mod aggregate;
+pub mod bounds;
 mod census;
 pub mod condition;
 mod engine;
@@ -20,6 +21,7 @@ mod projection;
 mod record;
 mod requests;
 mod rules;
+pub mod schedule;
 pub mod signal;
 pub mod snapshot;
 mod stops;

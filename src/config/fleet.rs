@@ -4,14 +4,18 @@ mod launch;
 mod metrics;
 pub(super) mod read;
 mod rules;
+mod schedules;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::decide::bounds::Bounds;
 use crate::decide::policy::{Cooldown, Mode, Place, Policy, Rule, Safety, ScaleIn, SizePolicy, Target};
+use crate::decide::schedule::Schedule;
 use crate::decide::signal::{Catalog, HOST_SIGNALS};
 use crate::domain::ids::{FleetName, InstanceType, SubnetId, TargetGroupArn};
 use crate::domain::launch::{Market, TemplateRef};
+use crate::domain::time::Timestamp;
 
 /// `fleets/NAME.toml`, checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +28,8 @@ pub struct FleetConfig {
     pub interval: Duration,
     /// Bounds and steps.
     pub size: SizePolicy,
+    /// Other bounds for a time, in the order of the file.
+    pub schedules: Vec<Schedule>,
     /// What is launched.
     pub launch: LaunchConfig,
     /// What balances its load.
@@ -51,6 +57,7 @@ impl FleetConfig {
             mode: self.mode,
             interval: self.interval,
             size: self.size,
+            schedules: self.schedules.clone(),
             rules: self.rules.clone(),
             targets: self.targets.clone(),
             cooldown: self.cooldown,
@@ -63,6 +70,12 @@ impl FleetConfig {
             places,
             instance_types: self.launch.instance_types.clone(),
         }
+    }
+
+    /// The bounds of its size at `now`.
+    #[must_use]
+    pub fn bounds(&self, now: Timestamp) -> Bounds {
+        Bounds::at(&self.size, &self.schedules, now)
     }
 
     /// The signals that its conditions may use.

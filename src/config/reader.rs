@@ -283,6 +283,16 @@ impl<'r, 't> Section<'r, 't> {
         self.only_first(&there);
     }
 
+    /// Of these keys at least one must be there. `remedy` says which to write.
+    pub(super) fn at_least_one(&mut self, names: &[&'static str], remedy: &str) {
+        let alternatives: Vec<Value> = names.iter().map(|name| json!({"required": [name]})).collect();
+        self.constraints.push(json!({"anyOf": alternatives}));
+        self.needed = true;
+        if !names.iter().any(|name| self.has(name)) {
+            self.missing(names[0], &format!("missing: {remedy}"));
+        }
+    }
+
     /// Of these keys at most one may be there.
     pub(super) fn at_most_one(&mut self, names: [&'static str; 2]) {
         self.constraints.push(json!({"not": {"required": names}}));

@@ -1,5 +1,6 @@
 //! The head count: what stands, what is on its way, what failed, and the size that was wanted so far.
 
+use crate::decide::bounds::Bounds;
 use crate::decide::policy::{Mode, Policy};
 use crate::decide::snapshot::{HostView, Sighting, Snapshot};
 use crate::domain::host::{DrainReason, Host, HostState};
@@ -10,6 +11,8 @@ pub(super) struct Census<'a> {
     pub(super) snapshot: &'a Snapshot,
     pub(super) policy: &'a Policy,
     pub(super) now: Timestamp,
+    /// The bounds of the fleet's size now.
+    pub(super) bounds: Bounds,
     /// The size wanted so far, within today's bounds.
     pub(super) desired: u32,
     /// Hosts that serve.
@@ -52,6 +55,7 @@ impl<'a> Census<'a> {
             snapshot,
             policy,
             now: snapshot.now,
+            bounds: policy.bounds(snapshot.now),
             desired: 0,
             healthy: count(&|view| is_healthy(view)),
             booting: count(&|view| view.host.state.is_booting()),
@@ -77,7 +81,7 @@ impl<'a> Census<'a> {
     /// restored database forgot: the load that they carry is real, so the size wanted rises to take them in rather
     /// than calling them too many; rules and targets bring it down again if they are not needed.
     fn size_so_far(&self) -> u32 {
-        let bounds = &self.policy.size;
+        let bounds = &self.bounds;
         let Some(wanted) = self.snapshot.memory.desired.filter(|_| self.policy.mode == Mode::Live) else {
             return bounds.clamp(self.capacity());
         };

@@ -95,7 +95,7 @@ fn fired(census: &Census<'_>, opinions: &[Opinion], action: Action) -> Vec<Strin
 /// This tick's observation with the size that was recommended, before any guard but the bounds.
 fn observation(census: &Census<'_>, opinions: &[Opinion]) -> Observation {
     let recommended = match opinion::combine(opinions.iter(), census.desired) {
-        Advice::Out(size) | Advice::In(size) => Some(census.policy.size.clamp(size)),
+        Advice::Out(size) | Advice::In(size) => Some(census.bounds.clamp(size)),
         Advice::Stay => Some(census.desired),
         Advice::Blind => None,
     };

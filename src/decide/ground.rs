@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::decide::bounds::Bounds;
 use crate::decide::wording::{clock, hosts, percent, span};
 use crate::domain::time::Timestamp;
 
@@ -33,9 +34,9 @@ pub(super) enum Ground {
     CloudUnknown { why: String },
     SignalsUnknown { sources: Vec<String> },
     NoQuorum { heard: u32, asked: u32, quorum: f64, at: Timestamp },
-    InBounds { min: u32, max: u32 },
-    OutOfBounds { size: u32, min: u32, max: u32 },
-    Ceiling { max: u32, standing: u32, reserved: u32 },
+    InBounds { bounds: Bounds },
+    OutOfBounds { size: u32, bounds: Bounds },
+    Ceiling { bounds: Bounds, standing: u32, reserved: u32 },
     Floor { healthy: u32, floor: u32 },
     FewVictims { wanted: u32, able: u32 },
     NothingInFlight,
@@ -107,13 +108,12 @@ impl Ground {
     /// Grounds that are about numbers of hosts.
     fn fmt_sizes(&self, f: &mut fmt::Formatter<'_>) -> Option<fmt::Result> {
         Some(match self {
-            Self::InBounds { min, max } => write!(f, "between min = {min} and max = {max}"),
-            Self::OutOfBounds { size, min, max } => {
-                write!(f, "{size} is outside min = {min} and max = {max}")
-            }
-            Self::Ceiling { max, standing, reserved } => write!(
+            Self::InBounds { bounds } => write!(f, "between {bounds}"),
+            Self::OutOfBounds { size, bounds } => write!(f, "{size} is outside {bounds}"),
+            Self::Ceiling { bounds, standing, reserved } => write!(
                 f,
-                "max = {max} leaves no room: {} exist, those that are leaving too, and {reserved} are being bought",
+                "{} leaves no room: {} exist, those that are leaving too, and {reserved} are being bought",
+                bounds.max_words(),
                 hosts(*standing)
             ),
             Self::Floor { healthy, floor } => {

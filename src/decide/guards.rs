@@ -112,10 +112,10 @@ impl Trial<'_, '_> {
     }
 
     fn bounds(&mut self) {
-        let bounds = &self.census.policy.size;
+        let bounds = &self.census.bounds;
         let Some(way) = self.way() else { return };
-        let (size, min, max) = (self.to, bounds.min, bounds.max);
-        self.clamp(Guard::Bounds, bounds.clamp(size), Ground::OutOfBounds { size, min, max });
+        let size = self.to;
+        self.clamp(Guard::Bounds, bounds.clamp(size), Ground::OutOfBounds { size, bounds: bounds.clone() });
         if way == Way::In && self.way() == Some(Way::In) {
             self.able_victims();
         }

@@ -87,7 +87,7 @@ impl<'a> Leavers<'a> {
             self.kept = Some(ground.clone());
             ledger.clamp(Guard::Bounds, (size, self.staying() - able), ground);
         }
-        let max = self.census.policy.size.max;
+        let max = self.census.bounds.max;
         for view in victims {
             if !self.is_open(ledger) {
                 return;
@@ -112,7 +112,7 @@ impl<'a> Leavers<'a> {
     /// The next victims, in the fleet's order: running as far as is known, not protected, and of those that serve only
     /// as many as leave `size` (and `min`) in service.
     pub(super) fn victims(&self, count: u32, size: u32) -> Vec<&'a HostView> {
-        let floor = size.max(self.census.policy.size.min);
+        let floor = size.max(self.census.bounds.min);
         let mut spare = self.healthy.saturating_sub(floor);
         let mut queue = self.queue();
         let mut victims = Vec::new();

@@ -38,7 +38,7 @@ impl Ledger {
                     .cloned()
                     .unwrap_or(Ground::Heard { heard: current.hosts_heard, asked: current.hosts_asked }),
             ),
-            (Guard::Bounds, Ground::InBounds { min: size.min, max: size.max }),
+            (Guard::Bounds, Ground::InBounds { bounds: census.bounds.clone() }),
             (Guard::InFlight, in_flight(census)),
             (Guard::Cooldown, cooldown(census)),
             (Guard::Step, Ground::Steps { out: size.step_out(census.desired), back: size.step_in_max }),

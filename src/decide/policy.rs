@@ -5,9 +5,12 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::decide::bounds::Bounds;
 use crate::decide::condition::{Condition, Facet, Truth};
+use crate::decide::schedule::Schedule;
 use crate::decide::signal::{Observation, SignalName};
 use crate::domain::ids::{FleetName, InstanceType, SubnetId, TargetGroupArn, Zone};
+use crate::domain::time::Timestamp;
 
 /// One fleet's policy.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -20,6 +23,8 @@ pub struct Policy {
     pub interval: Duration,
     /// Bounds and steps.
     pub size: SizePolicy,
+    /// Other bounds for a time, in the order of the file.
+    pub schedules: Vec<Schedule>,
     /// Rules, in the order of the file.
     pub rules: Vec<Rule>,
     /// Targets, in the order of the file.
@@ -51,15 +56,15 @@ impl Policy {
         let of_rules = self.rules.iter().flat_map(|rule| rule.when.signals());
         of_rules.chain(self.targets.iter().map(|target| target.signal.clone())).collect()
     }
+
+    /// The bounds of its size at `now`.
+    #[must_use]
+    pub fn bounds(&self, now: Timestamp) -> Bounds {
+        Bounds::at(&self.size, &self.schedules, now)
+    }
 }
 
 impl SizePolicy {
-    /// The nearest size within the bounds.
-    #[must_use]
-    pub fn clamp(&self, size: u32) -> u32 {
-        size.max(self.min).min(self.max)
-    }
-
     /// Most hosts that one decision may add to a fleet of this size.
     #[must_use]
     pub fn step_out(&self, current: u32) -> u32 {
@@ -89,9 +94,9 @@ pub enum Mode {
 /// Bounds and steps, in hosts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct SizePolicy {
-    /// Never fewer.
+    /// Never fewer, where no schedule raises it.
     pub min: u32,
-    /// Never more.
+    /// Never more, where no schedule sets another.
     pub max: u32,
     /// Most hosts one decision may add; `None`: max(4, the current size).
     pub step_out_max: Option<u32>,

@@ -4,6 +4,7 @@
 //! since. So the few bytes that answer "how near was it?" are kept with the answer: a letter an observation, of which a
 //! rule looks at no more than a thousand, and a handful of numbers a target.
 
+use crate::decide::bounds;
 use crate::decide::census::{Census, amount};
 use crate::decide::condition::{Facet, Truth};
 use crate::decide::opinion::{Opinion, Source};
@@ -15,9 +16,18 @@ use crate::decide::targets::hosts_under;
 /// Most characters of a condition that are kept with every decision.
 const CONDITION_MAX: usize = 500;
 
-/// Every opinion, in the order of the file, with what it rests on.
+/// Every opinion, in the order of the file, with what it rests on, and after them what the schedules in force say. These
+/// are no opinions: the bounds are made of them, and they are heard before anybody is asked.
 pub(super) fn recommendations(census: &Census<'_>, opinions: &[Opinion]) -> Vec<Recommendation> {
-    opinions.iter().map(|opinion| recommendation(census, opinion)).collect()
+    let of_schedules =
+        bounds::in_force(&census.policy.schedules, census.now).map(|(schedule, till)| Recommendation {
+            source: format!("schedule {}", schedule.name),
+            size: schedule.size.min(),
+            because: bounds::sentence(schedule, &till),
+            window: None,
+            reading: None,
+        });
+    opinions.iter().map(|opinion| recommendation(census, opinion)).chain(of_schedules).collect()
 }
 
 fn recommendation(census: &Census<'_>, opinion: &Opinion) -> Recommendation {

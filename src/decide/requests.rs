@@ -50,9 +50,9 @@ impl Requests {
 }
 
 fn set_size(census: &Census<'_>, stops: &Stops, size: u32, asked: Option<u32>) -> Result<String, String> {
-    let bounds = &census.policy.size;
+    let bounds = &census.bounds;
     if bounds.clamp(size) != size {
-        return Err(Ground::OutOfBounds { size, min: bounds.min, max: bounds.max }.to_string());
+        return Err(Ground::OutOfBounds { size, bounds: bounds.clone() }.to_string());
     }
     dry_run(census)?;
     let from = asked.unwrap_or(census.desired);
@@ -111,7 +111,7 @@ fn may_leave(census: &Census<'_>, leavers: &Leavers<'_>, view: &HostView) -> Res
             return Err(format!("{id} does not carry this fleet's tags: put them back first"));
         }
     }
-    let floor = census.policy.size.min;
+    let floor = census.bounds.min;
     if is_healthy(view) && leavers.healthy <= floor {
         return Err(Ground::Floor { healthy: leavers.healthy, floor }.to_string());
     }

@@ -102,12 +102,12 @@ impl Supply {
         (size, wanted): (u32, u32),
         ledger: &mut Ledger,
     ) -> u32 {
-        let max = census.policy.size.max;
+        let max = census.bounds.max;
         let (standing, reserved) = (census.standing, census.reserved);
         let room = max.saturating_sub(standing.saturating_add(reserved));
         let mut allowed = wanted;
         if room < allowed {
-            let ground = Ground::Ceiling { max, standing, reserved };
+            let ground = Ground::Ceiling { bounds: census.bounds.clone(), standing, reserved };
             self.short = Some(Short::Guard(ground.clone()));
             ledger.clamp(Guard::Bounds, (size, size - (wanted - room)), ground);
             allowed = room;

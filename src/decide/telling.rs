@@ -46,11 +46,11 @@ enum Headline {
     /// The first size ever.
     FirstSize { size: u32, there: u32 },
     /// Fewer than `min`.
-    BelowMin { there: u32, size: u32, min: u32 },
+    BelowMin { there: u32, size: u32, min: String },
     /// More than `max`.
-    AboveMax { there: u32, max: u32 },
+    AboveMax { there: u32, to: u32, max: String },
     /// The bounds moved past the size wanted so far.
-    BoundsMoved { from: u32, to: u32, min: u32, max: u32 },
+    BoundsMoved { from: u32, to: u32, why: String },
     /// Instances of ours that no row knows were found, and are taken in.
     Found { found: u32, from: u32, to: u32 },
     /// More hosts than wanted.
@@ -111,8 +111,7 @@ impl Outcome<'_> {
     /// What is done to keep the fleet at its size, if anything is or should be.
     fn upkeep(&self) -> Option<Headline> {
         let (there, size) = (self.size_before, self.judged.size);
-        let bounds = &self.census.policy.size;
-        let (min, max) = (bounds.min, bounds.max);
+        let bounds = &self.census.bounds;
         let remembered = self.census.snapshot.memory.desired;
         let goes = |reason| self.leavers.drains.iter().any(|drain| drain.reason == reason);
         let acts = !self.leavers.drains.is_empty() || !self.supply.is_empty();
@@ -121,7 +120,7 @@ impl Outcome<'_> {
             return Some(if bounds.clamp(from) == from {
                 Headline::Found { found: self.census.orphans, from, to: size }
             } else {
-                Headline::BoundsMoved { from, to: size, min, max }
+                Headline::BoundsMoved { from, to: size, why: bounds.why(from) }
             });
         }
         if !acts {
@@ -130,10 +129,10 @@ impl Outcome<'_> {
         }
         Some(if remembered.is_none() {
             Headline::FirstSize { size, there }
-        } else if there < min {
-            Headline::BelowMin { there, size, min }
+        } else if there < bounds.min {
+            Headline::BelowMin { there, size, min: bounds.min_words() }
         } else if goes(DrainReason::AboveMax) {
-            Headline::AboveMax { there, max }
+            Headline::AboveMax { there, to: bounds.max, max: bounds.max_words() }
         } else if goes(DrainReason::ScaleIn) {
             Headline::Excess { there, size }
         } else {
@@ -256,11 +255,11 @@ impl fmt::Display for Headline {
                 write!(f, "Repair {there} → {size}: the first look at this fleet")
             }
             Self::BelowMin { there, size, min } => {
-                write!(f, "Repair {there} → {size}: fewer than min = {min}")
+                write!(f, "Repair {there} → {size}: fewer than {min}")
             }
-            Self::AboveMax { there, max } => write!(f, "Repair {there} → {max}: more than max = {max}"),
-            Self::BoundsMoved { from, to, min, max } => {
-                write!(f, "Repair: {from} were wanted, {to} are now: min = {min} and max = {max}")
+            Self::AboveMax { there, to, max } => write!(f, "Repair {there} → {to}: more than {max}"),
+            Self::BoundsMoved { from, to, why } => {
+                write!(f, "Repair: {from} were wanted, {to} are now: {why}")
             }
             Self::Found { found, from, to } => write!(
                 f,

@@ -1,9 +1,11 @@
 //! Whole plans as operators read them, the rules of single guards, and what holds for every snapshot there can be.
 
 mod aggregates;
+mod daylight;
 mod fixture;
 mod golden;
 mod load;
 mod machines;
 mod properties;
 mod record;
+mod schedules;

@@ -50,14 +50,16 @@ pub async fn commit(
         Mode::DryRun => (Vec::new(), Vec::new()),
         Mode::Live => (intents(desk, id, &mut plan).await, host_changes(desk, scene, snapshot, &plan)),
     };
+    // The bounds that it was judged by: a schedule may have ended a moment later.
+    let bounds = snapshot.policy.bounds(snapshot.now);
     let commit = DecisionCommit {
         id,
         mode: desk.fleet.mode,
         launches: launches.clone(),
         hosts: drains.clone(),
-        max: desk.policy.size.max,
+        max: bounds.max,
         orphans: scene.orphans,
-        min: desk.policy.size.min,
+        min: bounds.min,
         budget: DrainBudget { count: desk.policy.safety.budget_count, per: desk.policy.safety.budget_per },
         plan,
     };

@@ -68,8 +68,8 @@ fn sizes(fleet: &FleetName, snapshot: &Snapshot, plan: &Plan) {
     gauge!("fleet_scaler_desired_size", "fleet" => fleet()).set(f64::from(plan.size_wanted));
     gauge!("fleet_scaler_recommended_size", "fleet" => fleet())
         .set(plan.observation.recommended.map_or(f64::NAN, f64::from));
-    let size = &snapshot.policy.size;
-    for (bound, hosts) in [("min", size.min), ("max", size.max)] {
+    let bounds = snapshot.policy.bounds(snapshot.now);
+    for (bound, hosts) in [("min", bounds.min), ("max", bounds.max)] {
         gauge!("fleet_scaler_size_limit", "fleet" => fleet(), "bound" => bound).set(f64::from(hosts));
     }
     for state in HostState::NAMES {

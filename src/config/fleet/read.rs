@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::fleet::{FleetConfig, launch, metrics, rules};
+use crate::config::fleet::{FleetConfig, launch, metrics, rules, schedules};
 use crate::config::reader::numbers::{Fraction, count, span};
 use crate::config::reader::text::{Choice, text};
 use crate::config::reader::{At, Section, key};
@@ -44,7 +44,7 @@ pub(in crate::config) fn read(file: &mut Section<'_, '_>, stem: Option<&str>) ->
     let catalog = metrics.catalog();
     let rules = rules::read_rules(file, &catalog);
     let targets = rules::read_targets(file, &catalog);
-    file.refuse("schedule", "schedules are not supported yet: take the table out");
+    let schedules = schedules::read(file, size.as_ref());
     let cooldown = file.table(key("cooldown", "How long after a change the next one waits."), read_cooldown);
     let scale_in =
         file.table(key("scale_in", "How hosts are given back."), |section| read_scale_in(section, interval));
@@ -55,6 +55,7 @@ pub(in crate::config) fn read(file: &mut Section<'_, '_>, stem: Option<&str>) ->
         mode,
         interval,
         size: size?,
+        schedules,
         launch: launch?,
         balancer,
         metrics,

@@ -62,7 +62,7 @@ fn read_rule(section: &mut Section<'_, '_>, taken: &mut Vec<String>, catalog: &C
     })
 }
 
-const NAME: Text<String> = text("hot", "^[A-Za-z0-9._-]{1,64}$", |text| {
+pub(super) const NAME: Text<String> = text("hot", "^[A-Za-z0-9._-]{1,64}$", |text| {
     let fits = (1..=64).contains(&text.len())
         && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
     fits.then(|| text.to_owned())

@@ -68,6 +68,7 @@ fn policy() -> Policy {
         mode: Mode::Live,
         interval: seconds(10),
         size: SizePolicy { min: 2, max: 10, step_out_max: None, step_in_max: 1 },
+        schedules: Vec::new(),
         rules: vec![
             rule("hot", "cpu.avg > 0.75", (2, 3), RuleAction::Add(2)),
             rule("idle", "cpu.avg < 0.30", (3, 3), RuleAction::Remove(1)),

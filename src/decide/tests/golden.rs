@@ -11,7 +11,7 @@ use crate::domain::host::DrainReason;
 use crate::domain::ids::InstanceId;
 
 #[track_caller]
-fn golden(name: &str, fleet: &Fleet) {
+pub(super) fn golden(name: &str, fleet: &Fleet) {
     let plan = fleet.decide();
     let text = render("web", &plan) + "\n";
     let file =

@@ -98,10 +98,11 @@ fn the_loader_knows_its_keys_and_no_others() {
     for key in described {
         for (suffix, known) in [("", true), ("x", false)] {
             let (table, name) = key.rsplit_once('.').unwrap_or(("", &key));
-            let array = ["metrics.query", "metrics.scrape", "rule", "target"].contains(&table);
+            let array = ["metrics.query", "metrics.scrape", "rule", "target", "schedule"].contains(&table);
             let header = match table {
                 "" => String::new(),
                 "rule.action" => "[[rule]]\n[rule.action]\n".to_owned(),
+                "schedule.size" => "[[schedule]]\n[schedule.size]\n".to_owned(),
                 _ if array => format!("[[{table}]]\n"),
                 _ => format!("[{table}]\n"),
             };

@@ -18,6 +18,8 @@ use fleet_scaler::decide::condition::Condition;
 use fleet_scaler::decide::policy::{
     Cooldown, Mode, Place, Rule, RuleAction, Safety, ScaleIn, SizePolicy, Sustained, Target, VictimOrder,
 };
+use fleet_scaler::decide::schedule::cron::Cron;
+use fleet_scaler::decide::schedule::{Schedule, ScheduledSize};
 use fleet_scaler::decide::signal::Catalog;
 use fleet_scaler::domain::ids::{FleetName, InstanceType, OwnerName, SubnetId, TargetGroupArn, Zone};
 use fleet_scaler::domain::launch::{Market, TemplateRef};
@@ -128,6 +130,13 @@ fn maximal_fleet() -> FleetConfig {
         mode: Mode::Live,
         interval: seconds(10),
         size: SizePolicy { min: 2, max: 20, step_out_max: Some(4), step_in_max: 1 },
+        schedules: vec![Schedule {
+            name: "office-hours".to_owned(),
+            start: Cron::parse("0 8 * * MON-FRI").expect("cron"),
+            end: Cron::parse("0 19 * * MON-FRI").expect("cron"),
+            zone: "Europe/Berlin".parse().expect("a time zone"),
+            size: ScheduledSize::Both { min: 10, max: 30 },
+        }],
         launch: maximal_launch(),
         balancer: BalancerConfig {
             target_groups: vec![TargetGroupArn::new(ARN)],
@@ -199,6 +208,7 @@ fn what_is_left_out_has_the_documented_default() {
             scrapes: Vec::new(),
             ..full.metrics
         },
+        schedules: Vec::new(),
         rules: Vec::new(),
         targets: Vec::new(),
         ..full
@@ -227,7 +237,10 @@ fn a_policy_is_what_the_file_says() {
     let (fleet, policy) = (maximal_fleet(), maximal_fleet().policy(places.clone()));
     assert_eq!(policy.fleet, fleet.name);
     assert_eq!((policy.size, policy.cooldown, policy.safety), (fleet.size, fleet.cooldown, fleet.safety));
-    assert_eq!((policy.rules, policy.targets), (fleet.rules, fleet.targets));
+    assert_eq!(
+        (policy.schedules, policy.rules, policy.targets),
+        (fleet.schedules, fleet.rules, fleet.targets)
+    );
     assert_eq!((policy.quorum, policy.boot_timeout), (0.75, seconds(15 * 60)));
     assert_eq!((policy.target_groups, policy.places), (fleet.balancer.target_groups, places));
 }

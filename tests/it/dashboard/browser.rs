@@ -86,7 +86,10 @@ impl Browser {
         while self.value(expression).await != json!(true) {
             if start.elapsed() > PATIENCE {
                 let page = self.value("document.body.innerText").await;
-                panic!("{what}: not after {PATIENCE:?}. The page says:\n{}", page.as_str().unwrap_or_default());
+                panic!(
+                    "{what}: not after {PATIENCE:?}. The page says:\n{}",
+                    page.as_str().unwrap_or_default()
+                );
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
@@ -104,7 +107,8 @@ impl Browser {
 
     /// Waits until a selector finds nothing any more.
     pub(super) async fn until_gone(&self, selector: &str) {
-        self.until(&format!("{selector} is gone"), &format!("!document.querySelector({})", json!(selector))).await;
+        self.until(&format!("{selector} is gone"), &format!("!document.querySelector({})", json!(selector)))
+            .await;
     }
 
     /// What an element says.
@@ -115,7 +119,11 @@ impl Browser {
     }
 
     async fn element(&self, selector: &str) -> String {
-        self.until(&format!("{selector} is there"), &format!("!!document.querySelector({})", json!(selector))).await;
+        self.until(
+            &format!("{selector} is there"),
+            &format!("!!document.querySelector({})", json!(selector)),
+        )
+        .await;
         self.driver.element(selector).await
     }
 
@@ -136,7 +144,9 @@ impl Browser {
     pub(super) async fn press(&self, keys: &str) {
         let strokes: Vec<Value> = keys
             .chars()
-            .flat_map(|key| [json!({"type": "keyDown", "value": key}), json!({"type": "keyUp", "value": key})])
+            .flat_map(|key| {
+                [json!({"type": "keyDown", "value": key}), json!({"type": "keyUp", "value": key})]
+            })
             .collect();
         let keyboard = json!({"actions": [{"type": "key", "id": "keyboard", "actions": strokes}]});
         self.driver.post("/actions", keyboard).await;
@@ -147,7 +157,8 @@ impl Browser {
         let Screen { width, dark } = screen;
         let scheme = if dark { "dark" } else { "light" };
         let features = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
-        let metrics = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 640});
+        let metrics =
+            json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 640});
         self.ask("Emulation.setEmulatedMedia", features).await;
         self.ask("Emulation.setDeviceMetricsOverride", metrics).await;
         // One frame to be laid out, one to be drawn anew by the page's own script, one to be seen.

@@ -221,7 +221,12 @@ fn trouble(site: &Site) {
         probability: None,
     };
     cloud.set_fault(refused).unwrap();
-    let waves = [("api", 180.0, 70.0, 45), ("search", 120.0, 30.0, 30), ("batch", 40.0, 0.0, 60), ("staging", 40.0, 0.0, 60)];
+    let waves = [
+        ("api", 180.0, 70.0, 45),
+        ("search", 120.0, 30.0, 30),
+        ("batch", 40.0, 0.0, 60),
+        ("staging", 40.0, 0.0, 60),
+    ];
     for (name, mean, amplitude, minutes) in waves {
         let load = LoadOptions::Sine { mean, amplitude, period: Duration::from_mins(minutes) };
         let (target, curve) = (LoadTarget::TargetGroup(group(name)), load.resolve().unwrap());

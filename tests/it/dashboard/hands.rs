@@ -7,7 +7,8 @@ use super::browser::{Browser, ENTER, ESCAPE, RIGHT, TAB};
 use crate::http::site::Site;
 
 /// Everything that can be worked and is to be seen.
-const CONTROLS: &str = "[...document.querySelectorAll('a[href], button, input, select, summary, [tabindex=\"0\"]')]
+const CONTROLS: &str =
+    "[...document.querySelectorAll('a[href], button, input, select, summary, [tabindex=\"0\"]')]
     .filter((one) => !one.disabled && one.checkVisibility({visibilityProperty: true}))";
 
 async fn opened(path: &str) -> (Site, Browser) {
@@ -32,12 +33,15 @@ async fn tab_to(browser: &Browser, id: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_control_is_reached_by_tab() {
     let (_site, browser) = opened("/fleets/web").await;
-    let watch = "window.reached = new Set(); document.addEventListener('focusin', ({target}) => reached.add(target))";
+    let watch =
+        "window.reached = new Set(); document.addEventListener('focusin', ({target}) => reached.add(target))";
     browser.run(watch).await;
     let controls = browser.value(&format!("{CONTROLS}.length")).await.as_u64().unwrap();
     assert!(controls > 15, "only {controls} controls: is it the page?");
     browser.press(&TAB.repeat(usize::try_from(controls).unwrap() + 5)).await;
-    let missed = browser.value(&format!("{CONTROLS}.filter((one) => !reached.has(one)).map((one) => one.outerHTML)")).await;
+    let missed = browser
+        .value(&format!("{CONTROLS}.filter((one) => !reached.has(one)).map((one) => one.outerHTML)"))
+        .await;
     assert_eq!(missed, json!([]));
 }
 
@@ -52,7 +56,9 @@ async fn a_fleet_is_paused_by_keys_alone() {
     browser.until("a dialog has the focus", "!!document.activeElement.closest('dialog')").await;
     // The page behind it cannot be reached.
     browser.press(&TAB.repeat(12)).await;
-    let focus = browser.value("document.activeElement === document.body || !!document.activeElement.closest('dialog')").await;
+    let focus = browser
+        .value("document.activeElement === document.body || !!document.activeElement.closest('dialog')")
+        .await;
     assert_eq!(focus, json!(true));
     browser.press(ESCAPE).await;
     browser.until_gone("dialog").await;

@@ -22,12 +22,21 @@ pub(super) async fn richest(site: &Site, fleet: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_page_is_sound_and_can_be_used_by_everybody_on_every_screen() {
     let site = day(Duration::from_secs(15), 240, None).await;
-    site.post("/fleets/search/pause", &json!({"reason": "the index is built anew", "actor": "ada"})).await.with(200);
+    site.post("/fleets/search/pause", &json!({"reason": "the index is built anew", "actor": "ada"}))
+        .await
+        .with(200);
     site.until("/fleets/batch", |fleet| fleet["breaker"]["open"] == true).await;
     let browser = Browser::start().await;
     let decision = richest(&site, "web").await;
     let mut wrong = Vec::new();
-    for path in ["/", "/fleets/web", "/fleets/search", "/fleets/batch", "/fleets/staging", &format!("/decisions/{decision}")] {
+    for path in [
+        "/",
+        "/fleets/web",
+        "/fleets/search",
+        "/fleets/batch",
+        "/fleets/staging",
+        &format!("/decisions/{decision}"),
+    ] {
         browser.open(&format!("http://{}{path}", site.address)).await;
         wrong.extend(browser.complaints(&[]).await);
         wrong.extend(faults(&browser, path).await);

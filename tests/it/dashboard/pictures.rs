@@ -18,7 +18,8 @@ const SPEED: u32 = 45;
 async fn take(browser: &Browser, name: &str, height_max: u64) {
     for screen in Screen::ALL {
         browser.on(screen, 900).await;
-        let height = browser.value("Math.ceil(document.documentElement.getBoundingClientRect().height)").await;
+        let height =
+            browser.value("Math.ceil(document.documentElement.getBoundingClientRect().height)").await;
         let height = height.as_f64().unwrap_or_default().max(400.0).min(height_max as f64);
         let clip = json!({"x": 0, "y": 0, "width": screen.width, "height": height, "scale": 1});
         let asked = json!({"format": "png", "captureBeyondViewport": true, "clip": clip});
@@ -40,7 +41,8 @@ fn decoded(text: &Value) -> Vec<u8> {
     };
     let letters = text.as_str().expect("a picture is text").trim_end_matches('=').as_bytes();
     let bytes = letters.chunks(4).flat_map(|four| {
-        let bits = four.iter().fold(0_u32, |bits, letter| (bits << 6) | u32::from(sextet(*letter))) << (6 * (4 - four.len()));
+        let bits = four.iter().fold(0_u32, |bits, letter| (bits << 6) | u32::from(sextet(*letter)))
+            << (6 * (4 - four.len()));
         bits.to_be_bytes().into_iter().skip(1).take(four.len() - 1)
     });
     bytes.collect()

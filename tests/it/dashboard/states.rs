@@ -33,7 +33,9 @@ async fn where_there_is_nothing_to_show_the_page_says_why() {
         wrong.extend(explained(&browser, &format!("{home}{path}"), says, expected).await);
     }
     let idle = Site::of(Plan { acts: false, ..Plan::ordinary().await }).await;
-    for (path, says) in [("/", "No replica acts for it"), ("/fleets/web", "Nothing was observed in this span")] {
+    for (path, says) in
+        [("/", "No replica acts for it"), ("/fleets/web", "Nothing was observed in this span")]
+    {
         wrong.extend(explained(&browser, &format!("http://{}{path}", idle.address), says, &[]).await);
     }
     let (_running, address) = serve(&Folder::without_database(), &[]);
