@@ -1,7 +1,7 @@
 # The commands of the project. `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check api-test screenshots simulate fuzz recovery soak sqlx
+.PHONY: help demo test check api-test screenshots simulate fuzz recovery soak latency sqlx
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ recovery: ## Kill the real program KILLS=200 times while a fleet scales, and mea
 
 soak: ## Run real replicas on a failing cloud for MINUTES=60, killing and stopping them, and check every promise
 	@scripts/trial.sh soak
+
+latency: ## Ask the API of 50 fleets with a month of history, and measure how long it takes
+	@scripts/latency.sh
 
 sqlx: ## Make the offline data of the SQL queries anew
 	@scripts/sqlx-prepare.sh

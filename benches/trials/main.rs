@@ -8,6 +8,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a trial that cannot go on has failed")]
 
 mod cli;
+#[path = "../shared/figures.rs"]
+mod figures;
 mod ground;
 mod recovery;
 mod service;

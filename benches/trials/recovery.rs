@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
-use crate::ground::{Ground, MAX, circumstances, millis, number, percentile, report};
+use crate::figures::{circumstances, millis, number, percentile, report};
+use crate::ground::{Ground, MAX};
 
 /// The shortest that a configuration may say: a dead holder's lease is waited for.
 const LEASE: Duration = Duration::from_secs(1);

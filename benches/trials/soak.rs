@@ -8,7 +8,8 @@ use fleet_scaler::provider::simulated::model::api::Op;
 use fleet_scaler::provider::simulated::model::faults::{Death, Fault};
 
 use crate::cli::program::Running;
-use crate::ground::{Ground, circumstances, millis, number, report};
+use crate::figures::{circumstances, millis, number, report};
+use crate::ground::Ground;
 
 const REPLICAS: usize = 3;
 const FLEETS: usize = 4;
