@@ -13,6 +13,7 @@
 //! | [`scene`], [`commit`] | everything one decision is made from; the plan as rows, before anything is asked |
 //! | [`launch`], [`drain`] | one step for each open intent and each host on its way in or out |
 //! | [`calls`] | the one way to a mutating call: row first, then the call, then its outcome |
+//! | `reads` | reads of the cloud that fail, told in the log |
 //! | [`roster`] | which fleets this replica should hold, where several share them |
 //! | [`pace`] | how long to wait before the same thing again |
 //! | [`control`] | what the outside may know and ask while the loop runs |
@@ -29,6 +30,7 @@ pub mod launch;
 pub mod observe;
 pub mod pace;
 pub mod preview;
+mod reads;
 pub mod references;
 pub mod roster;
 pub mod scene;

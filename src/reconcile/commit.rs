@@ -87,15 +87,13 @@ async fn intents(desk: &Desk<'_>, decision: DecisionId, plan: &mut Plan) -> Vec<
     match references::template_version(&*desk.parts.cloud, desk.fleet).await {
         Ok(version) => plan.launches.iter().map(|planned| intent(desk, decision, planned, version)).collect(),
         Err(error) => {
-            note_template_fault(desk, plan, &error);
+            note_template_fault(plan, &error);
             Vec::new()
         }
     }
 }
 
-fn note_template_fault(desk: &Desk<'_>, plan: &mut Plan, error: &CloudError) {
-    let request_id = error.request_id.as_deref();
-    tracing::warn!(fleet = %desk.fleet.name, request_id, %error, "the launch template's version could not be looked up; nothing is launched");
+fn note_template_fault(plan: &mut Plan, error: &CloudError) {
     plan.launches.clear();
     plan.observation.faults.push(format!("launch template: {error}; nothing could be launched"));
 }

@@ -10,7 +10,7 @@ use crate::clock::Clock;
 use crate::config::fleet::FleetConfig;
 use crate::decide::policy::Place;
 use crate::domain::failure::CloudError;
-use crate::domain::ids::{FleetName, TargetGroupArn};
+use crate::domain::ids::TargetGroupArn;
 use crate::provider::{CloudProvider, TargetGroup};
 use crate::store::{Store, StoreError};
 
@@ -75,7 +75,6 @@ impl References {
         &mut self,
         cloud: &dyn CloudProvider,
         clock: &dyn Clock,
-        fleet: &FleetName,
         groups: &[TargetGroupArn],
     ) {
         for arn in groups {
@@ -83,12 +82,8 @@ impl References {
             if self.groups.get(arn).is_some_and(|(at, _)| now.saturating_sub(*at) < GROUP_AGE) {
                 continue;
             }
-            match cloud.target_group(arn).await {
-                Ok(group) => drop(self.groups.insert(arn.clone(), (now, group))),
-                Err(error) => {
-                    let request_id = error.request_id.as_deref();
-                    tracing::warn!(%fleet, group = %arn, request_id, %error, "the target group could not be looked up");
-                }
+            if let Ok(group) = cloud.target_group(arn).await {
+                self.groups.insert(arn.clone(), (now, group));
             }
         }
     }

@@ -73,7 +73,7 @@ pub async fn read(
     }));
     let groups = groups_of_interest(config, &stored, references.joined());
     let of_interest: Vec<_> = groups.iter().cloned().collect();
-    references.refresh_groups(cloud, &*parts.clock, &config.name, &of_interest).await;
+    references.refresh_groups(cloud, &*parts.clock, &of_interest).await;
     let groups = Groups::look(cloud, groups).await;
     let places = references.places(cloud, config).await.unwrap_or_else(|error| {
         faults.push(format!("subnets: {error}"));

@@ -10,12 +10,14 @@ use crate::decide::{Plan, Snapshot};
 use crate::domain::host::{Host, HostState};
 use crate::domain::ids::{Epoch, InstanceId, Zone};
 use crate::domain::time::{Timestamp, since};
+use crate::provider::CloudProvider;
 use crate::reconcile::calls::Caller;
 use crate::reconcile::commit;
 use crate::reconcile::desk::{Desk, LaunchGate};
 use crate::reconcile::drain::{self, Stubborn};
 use crate::reconcile::launch::{self, Board};
 use crate::reconcile::observe::Lookout;
+use crate::reconcile::reads::Reads;
 use crate::reconcile::references::References;
 use crate::reconcile::scene::{self, Scene};
 use crate::reconcile::sweep::{self, Absences};
@@ -26,6 +28,7 @@ use crate::store::{Fence, LeaseAnswer, StoreError, StoredFleet, TakenOver};
 /// lost at any moment and only makes a tick cheaper or kinder.
 pub struct FleetRunner {
     parts: Parts,
+    reads: Arc<Reads>,
     lookout: Arc<Lookout>,
     lease: Duration,
     config: Arc<FleetConfig>,
@@ -52,8 +55,12 @@ impl FleetRunner {
     /// A runner that knows nothing yet.
     #[must_use]
     pub fn new(parts: Parts, lookout: Arc<Lookout>, lease: Duration, config: Arc<FleetConfig>) -> Self {
+        let reads = Reads::new(parts.cloud, Arc::clone(&parts.clock), config.name.clone());
+        let reads = Arc::new(reads);
+        let cloud: Arc<dyn CloudProvider> = Arc::clone(&reads) as Arc<dyn CloudProvider>;
         Self {
-            parts,
+            parts: Parts { cloud, ..parts },
+            reads,
             lookout,
             lease,
             config,
@@ -97,6 +104,7 @@ impl FleetRunner {
         let lookout = Arc::clone(&self.lookout);
         let Some(fence) = self.hold(&config).await? else { return Ok(Ticked::NotHeld) };
         let mut scene = scene::read(&parts, &lookout, &config, &mut self.references).await?;
+        self.reads.note("DescribeInstances", "", &scene.world);
         self.note_unserved(&config, &mut scene);
         let desk = Desk {
             parts: &parts,

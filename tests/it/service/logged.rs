@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 
+use fleet_scaler::provider::simulated::model::api::Op;
 use fleet_scaler::provider::simulated::model::faults::Fault;
 use fleet_scaler::store::OperatorActionKind;
 
@@ -48,13 +49,65 @@ impl Log {
     }
 }
 
-#[tokio::test]
-async fn a_line_says_what_it_belongs_to() {
+/// From now on, for this thread, as long as the guard lives.
+fn listen() -> (Log, tracing::subscriber::DefaultGuard) {
     let log = Log::default();
     let written = log.clone();
     let subscriber =
         tracing_subscriber::fmt().json().flatten_event(true).with_writer(move || written.clone()).finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    (log, tracing::subscriber::set_default(subscriber))
+}
+
+fn denied(op: Op) -> Fault {
+    let (code, message) = ("UnauthorizedOperation".to_owned(), Some("You are not authorized.".to_owned()));
+    Fault::Error {
+        op: Some(op),
+        zone: None,
+        code,
+        http_status: None,
+        message,
+        count: None,
+        probability: None,
+    }
+}
+
+#[tokio::test]
+async fn a_read_that_keeps_failing_is_told_once_with_its_request() {
+    let (log, _guard) = listen();
+    let world = World::new(fleet(FLEET), quick_cloud()).await;
+    let mut runner = world.runner("a");
+    turn_until(&mut runner, "two hosts", || async { world.hosts_in("healthy").await == 2 }).await;
+    let of = |message: &str, op: &str| {
+        let is_of_it = |line: &Value| line["message"] == message && line["op"] == op;
+        log.lines().into_iter().filter(is_of_it).count()
+    };
+    assert_eq!(of("cloud read failed", "DescribeInstances"), 0);
+    let faults = [world.fault(denied(Op::DescribeInstances)), world.fault(denied(Op::DescribeTargetHealth))];
+    // The list of instances is believed for half an interval; then it is asked for again.
+    turn_until(&mut runner, "a failure", || async { of("cloud read failed", "DescribeInstances") > 0 }).await;
+    for _ in 0..3 {
+        runner.tick().await.unwrap();
+    }
+    for op in ["DescribeInstances", "DescribeTargetHealth"] {
+        assert_eq!(of("cloud read failed", op), 1, "{op} failed at every tick");
+        let fields = ["op", "class", "code", "error", "request_id"];
+        log.assert_fields(&[("message", "cloud read failed"), ("op", op)], &fields);
+    }
+    let health = [("message", "cloud read failed"), ("op", "DescribeTargetHealth")];
+    log.assert_fields(&health, &["about"]);
+    for fault in faults {
+        world.cloud.clear_fault(fault).unwrap();
+    }
+    turn_until(&mut runner, "an answer", || async {
+        of("cloud read is answered again", "DescribeInstances") == 1
+            && of("cloud read is answered again", "DescribeTargetHealth") == 1
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_line_says_what_it_belongs_to() {
+    let (log, _guard) = listen();
     let world = World::new(fleet(FLEET), quick_cloud()).await;
     let mut runner = world.runner("a");
     operator(&world, OperatorActionKind::SetSize(3)).await;
