@@ -189,6 +189,7 @@ pub struct Lease {
     /// Under which number.
     pub epoch: Epoch,
     /// Until when.
+    #[serde(with = "crate::domain::time::json")]
     #[schema(value_type = DateTime<Utc>)]
     pub expires_at: Timestamp,
 }

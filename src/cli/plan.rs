@@ -36,6 +36,7 @@ pub(crate) async fn run(context: &Context, args: &PlanArgs) -> anyhow::Result<()
 #[derive(Debug, Serialize)]
 struct Preview {
     fleet: FleetName,
+    #[serde(serialize_with = "crate::domain::time::json::serialize")]
     at: Timestamp,
     #[serde(flatten)]
     plan: Plan,

@@ -64,6 +64,7 @@ type Described = Value;
 pub struct Observation {
     /// When, by the database's clock.
     #[schema(value_type = DateTime<Utc>)]
+    #[serde(with = "crate::domain::time::json")]
     pub at: Timestamp,
     /// Every signal that has a value, by full name.
     #[schema(value_type = BTreeMap<String, Described>)]

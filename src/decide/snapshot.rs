@@ -203,6 +203,7 @@ pub struct PoolHealth {
     pub failures: u32,
     /// Left alone until then.
     #[schema(value_type = DateTime<Utc>)]
+    #[serde(with = "crate::domain::time::json")]
     pub cooling_until: Timestamp,
     /// Once it no longer cools: hosts the next attempt may ask for. Doubles on success.
     pub allowance: u32,

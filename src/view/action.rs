@@ -16,6 +16,7 @@ pub struct ActionRow {
     /// Its id.
     pub action_id: OperatorActionId,
     /// When it was recorded.
+    #[serde(serialize_with = "crate::domain::time::json::serialize")]
     pub at: DateTime<Utc>,
     /// On which fleet.
     pub fleet: FleetName,
@@ -28,6 +29,7 @@ pub struct ActionRow {
     /// Of a pause: `out`, `in` or `both`.
     pub direction: Option<&'static str>,
     /// Of a pause: when it ends by itself; null: when somebody resumes.
+    #[serde(serialize_with = "crate::domain::time::json::optional")]
     pub until: Option<DateTime<Utc>>,
     /// Of set_size: the size asked for.
     pub size: Option<u32>,
@@ -45,6 +47,7 @@ pub struct ActionAnswer {
     /// The decision.
     pub decision_id: DecisionId,
     /// When.
+    #[serde(serialize_with = "crate::domain::time::json::serialize")]
     pub at: DateTime<Utc>,
     /// The sentence.
     pub because: String,

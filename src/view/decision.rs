@@ -30,8 +30,10 @@ pub struct DecisionSummary {
     /// Its id.
     pub decision_id: DecisionId,
     /// When it was first made.
+    #[serde(serialize_with = "crate::domain::time::json::serialize")]
     pub at: DateTime<Utc>,
     /// When it was last made again, unchanged.
+    #[serde(serialize_with = "crate::domain::time::json::serialize")]
     pub last_at: DateTime<Utc>,
     /// How often it was made: quiet decisions that repeat themselves are one.
     pub count: i64,
@@ -102,8 +104,10 @@ pub struct Decision {
     /// Its id.
     pub decision_id: DecisionId,
     /// When it was first made.
+    #[serde(serialize_with = "crate::domain::time::json::serialize")]
     pub at: DateTime<Utc>,
     /// When it was last made again, unchanged.
+    #[serde(serialize_with = "crate::domain::time::json::serialize")]
     pub last_at: DateTime<Utc>,
     /// How often it was made: quiet decisions that repeat themselves are one.
     pub count: i64,
@@ -192,6 +196,7 @@ pub struct Call {
     /// Its id.
     pub call_id: CallId,
     /// When it was written down, just before it was sent.
+    #[serde(serialize_with = "crate::domain::time::json::serialize")]
     pub at: DateTime<Utc>,
     /// Which operation, by the name that AWS gives it.
     pub op: Operation,

@@ -15,6 +15,7 @@ pub struct Event {
     /// Its place among the fleet's events, from 1, without gaps.
     pub seq: i64,
     /// When.
+    #[serde(serialize_with = "crate::domain::time::json::serialize")]
     pub at: DateTime<Utc>,
     /// What: `host`, `launch_opened`, `decision`, `cloud_call`, `operator_action`, …
     pub kind: String,

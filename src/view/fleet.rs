@@ -30,6 +30,7 @@ pub struct FleetStatus {
     /// Its name.
     pub fleet: FleetName,
     /// The moment of this answer, by the database's clock.
+    #[serde(serialize_with = "crate::domain::time::json::serialize")]
     pub at: DateTime<Utc>,
     /// Whether decisions are acted on; null: no file configures it any more.
     #[schema(inline)]
@@ -85,6 +86,7 @@ pub struct Size {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Next {
     /// When the next evaluation is due; null: nobody holds the fleet, so nobody can say.
+    #[serde(serialize_with = "crate::domain::time::json::optional")]
     pub evaluation_at: Option<DateTime<Utc>>,
     /// What stands between the fleet and its next change, in words; empty: nothing does.
     pub waits_for: Vec<String>,
@@ -96,10 +98,12 @@ pub struct Cooldowns {
     /// Seconds until it may grow; 0: now.
     pub scale_out_seconds: u64,
     /// When it may grow; null: now.
+    #[serde(serialize_with = "crate::domain::time::json::optional")]
     pub scale_out_until: Option<DateTime<Utc>>,
     /// Seconds until it may shrink; 0: now.
     pub scale_in_seconds: u64,
     /// When it may shrink; null: now.
+    #[serde(serialize_with = "crate::domain::time::json::optional")]
     pub scale_in_until: Option<DateTime<Utc>>,
 }
 
@@ -109,6 +113,7 @@ pub struct PauseRow {
     /// `out` or `in`.
     pub direction: &'static str,
     /// When it ends by itself; null: when somebody resumes.
+    #[serde(serialize_with = "crate::domain::time::json::optional")]
     pub until: Option<DateTime<Utc>>,
     /// Who.
     pub actor: String,
@@ -126,6 +131,7 @@ pub struct Breaker {
     /// So many open it; null: no file configures the fleet any more.
     pub launch_failures_max: Option<u32>,
     /// When one launch is tried again; null: it was not opened.
+    #[serde(serialize_with = "crate::domain::time::json::optional")]
     pub resets_at: Option<DateTime<Utc>>,
 }
 
@@ -139,6 +145,7 @@ pub struct OpenLaunch {
     /// Attempts so far.
     pub attempts: u32,
     /// When it was committed.
+    #[serde(serialize_with = "crate::domain::time::json::serialize")]
     pub since: DateTime<Utc>,
 }
 

@@ -43,6 +43,7 @@ pub struct HostRow {
     /// terminated or lost.
     pub state: &'static str,
     /// Since when.
+    #[serde(serialize_with = "crate::domain::time::json::serialize")]
     pub since: DateTime<Utc>,
     /// Seconds since the cloud launched it.
     pub age_seconds: u64,
@@ -56,8 +57,10 @@ pub struct HostRow {
     /// The launch that bought it; null: adopted, and no row knows its launch tag.
     pub launch_id: Option<LaunchId>,
     /// When the cloud launched it.
+    #[serde(serialize_with = "crate::domain::time::json::serialize")]
     pub launched_at: DateTime<Utc>,
     /// When it was healthy for the first time; null: never yet.
+    #[serde(serialize_with = "crate::domain::time::json::optional")]
     pub healthy_at: Option<DateTime<Utc>>,
     /// What has to happen before it changes its state, in words.
     pub waits_for: String,
@@ -69,6 +72,7 @@ pub struct HostRow {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Deadline {
     /// When.
+    #[serde(serialize_with = "crate::domain::time::json::serialize")]
     pub at: DateTime<Utc>,
     /// What becomes of the host then: `given up`, `taken out` or `terminated at the latest`.
     pub then: &'static str,

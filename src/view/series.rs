@@ -18,12 +18,15 @@ pub struct Series {
     /// The fleet.
     pub fleet: FleetName,
     /// The beginning of the span.
+    #[serde(serialize_with = "crate::domain::time::json::serialize")]
     pub since: DateTime<Utc>,
     /// Its end, which is not part of it.
+    #[serde(serialize_with = "crate::domain::time::json::serialize")]
     pub until: DateTime<Utc>,
     /// One point stands for so many seconds: the last thing observed in them. Where nothing was, there is no point.
     pub step_seconds: f64,
     /// When each point was observed, oldest first.
+    #[serde(serialize_with = "crate::domain::time::json::list")]
     pub times: Vec<DateTime<Utc>>,
     /// Sizes, in hosts.
     pub sizes: SizeSeries,

@@ -35,6 +35,7 @@ const HORIZON_MAX: Duration = Duration::from_hours(1);
 #[derive(Serialize, ToSchema)]
 pub(super) struct Fleets {
     /// The moment of this answer, by the database's clock.
+    #[serde(serialize_with = "crate::domain::time::json::serialize")]
     at: DateTime<Utc>,
     /// Every fleet that is or was ever known, by name.
     fleets: Vec<FleetSummary>,
@@ -113,6 +114,7 @@ fn horizon(config: &FleetConfig) -> Duration {
 #[expect(clippy::struct_field_names, reason = "each list of the API is named for what it lists")]
 pub(super) struct Hosts {
     /// The moment of this answer, by the database's clock.
+    #[serde(serialize_with = "crate::domain::time::json::serialize")]
     at: DateTime<Utc>,
     /// The fleet.
     fleet: FleetName,

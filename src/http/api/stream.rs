@@ -38,6 +38,7 @@ pub(super) struct Change {
     /// The place of its newest event.
     seq: i64,
     /// When it was last observed; null: never.
+    #[serde(serialize_with = "crate::domain::time::json::optional")]
     observed_at: Option<DateTime<Utc>>,
 }
 

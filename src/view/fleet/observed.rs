@@ -15,6 +15,7 @@ use crate::view::fleet::rule::action_words;
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Observed {
     /// When.
+    #[serde(serialize_with = "crate::domain::time::json::serialize")]
     pub at: DateTime<Utc>,
     /// Hosts in service whose page gave a fresh sample.
     pub hosts_heard: u32,

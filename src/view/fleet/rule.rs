@@ -33,8 +33,10 @@ pub struct RuleStatus {
     /// The observations that count, oldest first, at most 60: those since the fleet's last change of size.
     pub window: Vec<RuleSample>,
     /// When it last fired; null: never.
+    #[serde(serialize_with = "crate::domain::time::json::optional")]
     pub fired_at: Option<DateTime<Utc>>,
     /// When it may fire again; null: it has not fired.
+    #[serde(serialize_with = "crate::domain::time::json::optional")]
     pub cools_until: Option<DateTime<Utc>>,
 }
 
@@ -42,6 +44,7 @@ pub struct RuleStatus {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RuleSample {
     /// When it was taken.
+    #[serde(serialize_with = "crate::domain::time::json::serialize")]
     pub at: DateTime<Utc>,
     /// Whether the condition held; null: it could not be told.
     pub holds: Option<bool>,

@@ -174,3 +174,45 @@ async fn every_wrong_question_names_what_is_wrong() {
     site.get("/nothing").await.with(404);
     site.post("/fleets", &json!({})).await.with(405);
 }
+
+/// Every text in a document that is a time, with its key.
+fn times<'a>(key: &'a str, value: &'a Value, found: &mut Vec<(&'a str, &'a str)>) {
+    match value {
+        Value::Object(fields) => fields.iter().for_each(|(key, value)| times(key, value, found)),
+        Value::Array(items) => items.iter().for_each(|item| times(key, item, found)),
+        Value::String(text) if chrono::DateTime::parse_from_rfc3339(text).is_ok() => found.push((key, text)),
+        _ => {}
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_time_has_six_digits_and_no_more() {
+    let site = Site::new().await;
+    site.post("/fleets/web/pause", &json!({"reason": "deploy", "for": "1h"})).await.with(200);
+    let decisions = site.get("/decisions?fleet=web&action=repair").await.with(200);
+    let id = decisions["decisions"][0]["decision_id"].as_str().unwrap();
+    let decision = format!("/decisions/{id}");
+    let lists = [
+        "/fleets",
+        "/fleets/web",
+        "/fleets/web/hosts",
+        "/fleets/web/series?since=5m",
+        "/decisions",
+        &decision,
+    ];
+    for path in lists {
+        let answer = site.get(path).await.with(200);
+        let mut found = Vec::new();
+        times("", &answer, &mut found);
+        assert!(!found.is_empty(), "{path} tells no time: {answer}");
+        for (key, text) in found {
+            let fits = text.len() == "2026-11-27T05:04:38.863040Z".len() && text.ends_with('Z');
+            assert!(fits, "{path}: {key} is {text}");
+        }
+    }
+    let events = site.get("/events?fleet=web&limit=200").await.with(200);
+    let mut found = Vec::new();
+    times("", &events, &mut found);
+    let finest = found.iter().map(|(_, text)| text.len()).max();
+    assert_eq!(finest, Some("2026-11-27T05:04:38.863040Z".len()), "{found:?}");
+}
