@@ -3,7 +3,7 @@
 
 import { h, s } from "./dom.js";
 import { arriving } from "./judge.js";
-import { isShare, value } from "./words.js";
+import { count, isShare, value } from "./words.js";
 
 const WIDTH = 100;
 
@@ -29,6 +29,23 @@ export function sizeBar({ hosts, size }) {
     size.min ? line("bound", size.min, most, 16) : null,
     size.wanted === null ? null : line("wanted", size.wanted, most, 16),
   );
+}
+
+/** What a target read, against the value that it keeps and the span around it within which nothing is done. */
+export function readingBar({ signal, value: read, wanted, tolerance, hosts }) {
+  const edge = wanted * (1 + tolerance);
+  const most = Math.max(isShare(signal) ? 1 : 0, read * 1.05, edge * 1.15) || 1;
+  return [
+    s(
+      "svg",
+      { class: "signal-bar", height: 10, "aria-hidden": "true" },
+      s("rect", { class: "track", x: 0, width: "100%", y: 2, height: 6 }),
+      s("rect", { class: "kept", x: percent(wanted * (1 - tolerance), most), width: percent(2 * wanted * tolerance, most), y: 0, height: 10 }),
+      s("rect", { class: "amount", x: 0, width: percent(read, most), y: 2, height: 6 }),
+      line("target", wanted, most, 10),
+    ),
+    h("div", { class: "fine" }, `${signal} ${value(signal, read)} over ${count(hosts, "host")}; ${value(signal, wanted)} ± ${Math.round(tolerance * 100)} % wanted`),
+  ];
 }
 
 /** Whether a threshold is crossed. A target is kept and not crossed. */

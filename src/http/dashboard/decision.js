@@ -1,8 +1,9 @@
 // One decision: the sentence, what it was made from, who wanted what, who objected, and what came of it.
 
 import { get } from "./api.js";
+import { readingBar } from "./bars.js";
 import { h } from "./dom.js";
-import { ago, facts, fleetPath, hostPath, kind, link, notice, section, sizes, table } from "./parts.js";
+import { ago, counted, facts, fleetPath, hostPath, kind, link, notice, section, sizes, table } from "./parts.js";
 import { clock, count, outcome, plain, span, value } from "./words.js";
 
 /** The view of one decision. */
@@ -50,13 +51,18 @@ function inputs({ inputs: seen }) {
   );
 }
 
+/** A rule's observations as they were recorded: a letter each. */
+const LETTERS = { H: true, F: false, U: null };
+
 function wishes({ recommendations, rules_fired: fired }) {
   const row = (one) => h("tr", null,
     h("td", null, one.source, fired.includes(one.source.replace(/^rule /, "")) ? h("div", { class: "fine" }, "fired") : null),
     h("td", { class: "nowrap" }, one.size === null ? "no opinion" : count(one.size, "host")),
-    h("td", null, one.because));
+    h("td", null, one.because),
+    h("td", { class: "seen-then" }, one.window ? [h("div", { class: "mono" }, one.window.when), counted(one.window, [...one.window.observations].map((letter) => LETTERS[letter]))]
+      : one.reading ? readingBar(one.reading) : null));
   return section("What each would have liked", { class: "block" },
-    recommendations.length ? table("Recommendations", ["Who", "Size", "Because"], recommendations.map(row)) : h("p", { class: "fine" }, "Nobody had a say"));
+    recommendations.length ? table("Recommendations", ["Who", "Size", "Because", "What it saw"], recommendations.map(row)) : h("p", { class: "fine" }, "Nobody had a say"));
 }
 
 function effect(what) {

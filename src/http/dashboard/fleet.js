@@ -6,8 +6,8 @@ import { judged, signalRow, sizeBar } from "./bars.js";
 import { charts } from "./charts.js";
 import { h } from "./dom.js";
 import { judge } from "./judge.js";
-import { ago, badge, decisionPath, facts, kind, link, section, sizes, table } from "./parts.js";
-import { clock, count, outcome, relative, span } from "./words.js";
+import { ago, badge, counted, decisionPath, facts, kind, link, section, sizes, table } from "./parts.js";
+import { clock, count, now, outcome, relative, span } from "./words.js";
 
 const SPANS = ["1h", "6h", "24h", "7d"];
 const POINTS = 300;
@@ -99,7 +99,7 @@ function standing(fleet) {
 
 function following(fleet) {
   const { last_decision: last, next, cooldowns } = fleet;
-  const cools = (until) => (until ? `waits, ${relative(until)}` : "may happen now");
+  const cools = (until) => (until && Date.parse(until) > now() ? `may happen ${relative(until)}` : "may happen now");
   return section(
     "Why, and what comes next",
     { class: "card" },
@@ -185,8 +185,6 @@ function decisionList({ decisions, next }, { chosen, choose }) {
   );
 }
 
-const HOLDS = { true: ["●", "held"], false: ["○", "did not hold"], null: ["?", "not known"] };
-
 function rules({ rules: known }) {
   if (known.length === 0) return null;
   const row = (rule) =>
@@ -195,10 +193,7 @@ function rules({ rules: known }) {
       { "data-key": rule.name },
       h("td", null, h("b", null, rule.name), h("div", { class: "mono" }, rule.when)),
       h("td", { class: "nowrap" }, rule.action),
-      h("td", null,
-        h("span", { class: "window", "aria-hidden": "true" }, rule.window.map((sample) => HOLDS[sample.holds][0]).join(" ")),
-        h("span", { class: "hidden" }, rule.window.map((sample) => HOLDS[sample.holds][1]).join(", ")),
-        h("div", { class: "fine" }, `${rule.hits} held; it takes ${rule.hits_needed} of ${rule.of}`)),
+      h("td", null, counted(rule, rule.window.map((sample) => sample.holds))),
       h("td", null, rule.fired_at ? ["fired ", ago(rule.fired_at)] : "never fired"),
     );
   return section("Rules", { class: "block" }, table("Rules", ["Rule", "Does", "Observations", "Last"], known.map(row)));

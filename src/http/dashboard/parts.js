@@ -27,6 +27,15 @@ export const sizes = ({ size_before: before, size_wanted: wanted }) => (before =
 /** A decision's direction as a small mark. */
 export const kind = (word) => h("span", { class: `kind ${word}` }, action(word));
 
+const HELD = { true: ["●", "held"], false: ["○", "did not hold"], null: ["?", "not known"] };
+
+/** What a rule counts: a mark for each observation, the oldest first, and what it takes. */
+export const counted = ({ hits, hits_needed: needed, of }, observations) => [
+  h("span", { class: "window", "aria-hidden": "true" }, observations.map((holds) => h("i", { class: `seen ${holds}` }, HELD[holds][0]))),
+  h("span", { class: "hidden" }, observations.map((holds) => HELD[holds][1]).join(", ")),
+  h("div", { class: "fine" }, `${hits} held; it takes ${needed} of ${of}`),
+];
+
 /** A section with its heading. */
 export const section = (title, attributes, ...children) =>
   h("section", { ...attributes }, h("h2", null, title), ...children);

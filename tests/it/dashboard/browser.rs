@@ -46,6 +46,8 @@ impl Screen {
         Self { width: 390, dark: true },
         Self { width: 390, dark: false },
     ];
+    /// Each width and each theme once.
+    pub(super) const SOME: [Self; 2] = [Self { width: 1440, dark: true }, Self { width: 390, dark: false }];
 }
 
 /// The browser.
@@ -113,9 +115,9 @@ impl Browser {
 
     /// What an element says.
     pub(super) async fn text(&self, selector: &str) -> String {
-        let element = self.element(selector).await;
+        self.element(selector).await;
         let said = self.value(&format!("document.querySelector({}).textContent", json!(selector))).await;
-        said.as_str().unwrap_or_else(|| panic!("{element}: {said}")).to_owned()
+        said.as_str().expect("text is text").to_owned()
     }
 
     async fn element(&self, selector: &str) -> String {
@@ -127,9 +129,14 @@ impl Browser {
         self.driver.element(selector).await
     }
 
-    /// Clicks where a person would; something that lies over the element is an error.
+    /// Scrolls to an element and clicks on it, as a person does; something that lies over it is an error.
     pub(super) async fn click(&self, selector: &str) {
         let path = self.element(selector).await + "/click";
+        self.run(&format!(
+            "document.querySelector({})?.scrollIntoView({{block: 'center'}})",
+            json!(selector)
+        ))
+        .await;
         self.driver.post(&path, json!({})).await;
     }
 

@@ -1,7 +1,7 @@
 //! What everybody can use: axe finds no fault with a page, nothing of it is cut off or lies beside the screen, by day
 //! and by night, at a desk and on a telephone.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::browser::{Browser, Screen};
 
@@ -54,7 +54,7 @@ fn lines(found: &Value) -> Vec<String> {
 /// What does not fit on any screen.
 pub(super) async fn misfits(browser: &Browser, what: &str) -> Vec<String> {
     let mut found = Vec::new();
-    for screen in Screen::ALL.into_iter().filter(|screen| !screen.dark) {
+    for screen in Screen::SOME {
         browser.on(screen, 900).await;
         let fits = lines(&browser.run(MEASURE).await);
         found.extend(fits.into_iter().map(|one| format!("{what}, {screen:?}: {one}")));
@@ -62,13 +62,15 @@ pub(super) async fn misfits(browser: &Browser, what: &str) -> Vec<String> {
     found
 }
 
-/// Everything that is wrong with the page that is open, on each screen.
-pub(super) async fn faults(browser: &Browser, what: &str) -> Vec<String> {
+/// Everything that is wrong with the page that is open, on these screens.
+pub(super) async fn faults(browser: &Browser, what: &str, screens: &[Screen]) -> Vec<String> {
     let mut found = Vec::new();
-    for screen in Screen::ALL {
-        browser.on(screen, 900).await;
+    for screen in screens {
+        browser.on(*screen, 900).await;
         let fits = lines(&browser.run(MEASURE).await);
-        browser.run(&format!("if (!window.axe) {{ {AXE} }}")).await;
+        if browser.value("'axe' in window").await != json!(true) {
+            browser.run(AXE).await;
+        }
         let axe = lines(&browser.run(ASK_AXE).await);
         found.extend(fits.into_iter().chain(axe).map(|one| format!("{what}, {screen:?}: {one}")));
     }

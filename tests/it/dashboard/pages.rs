@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::browser::{Browser, ESCAPE};
+use super::browser::{Browser, ESCAPE, Screen};
 use super::day::day;
 use super::looks::{faults, misfits};
 use crate::http::site::Site;
@@ -39,7 +39,7 @@ async fn every_page_is_sound_and_can_be_used_by_everybody_on_every_screen() {
     ] {
         browser.open(&format!("http://{}{path}", site.address)).await;
         wrong.extend(browser.complaints(&[]).await);
-        wrong.extend(faults(&browser, path).await);
+        wrong.extend(faults(&browser, path, &Screen::ALL).await);
     }
     browser.open(&format!("http://{}/fleets/web", site.address)).await;
     for span in 1..=4 {
@@ -50,7 +50,7 @@ async fn every_page_is_sound_and_can_be_used_by_everybody_on_every_screen() {
     }
     for dialog in ["#pause", "#set-size", "#page tr[id] button"] {
         browser.click(dialog).await;
-        wrong.extend(faults(&browser, dialog).await);
+        wrong.extend(faults(&browser, dialog, &Screen::SOME).await);
         browser.press(ESCAPE).await;
         browser.until_gone("dialog").await;
     }

@@ -14,13 +14,17 @@ use crate::http::site::Site;
 const LENGTH: Duration = Duration::from_secs(240);
 const SPEED: u32 = 45;
 
-/// One picture on each screen; as long as the page is, up to a height.
+/// The lower edge of the last part of the page that is above `most` as a whole.
+const LOWER_EDGE: &str = "
+    const edges = [...document.querySelectorAll('main > section, main > .grid, main > .fleets > .row, tbody > tr')].map((one) => one.getBoundingClientRect().bottom + scrollY);
+    const page = document.documentElement.getBoundingClientRect().height;
+    return Math.ceil(page <= most ? page : Math.max(...edges.filter((edge) => edge + 8 <= most)) + 8)";
+
+/// One picture on each screen; as long as the page is, and no longer than so much.
 async fn take(browser: &Browser, name: &str, height_max: u64) {
     for screen in Screen::ALL {
         browser.on(screen, 900).await;
-        let height =
-            browser.value("Math.ceil(document.documentElement.getBoundingClientRect().height)").await;
-        let height = height.as_f64().unwrap_or_default().max(400.0).min(height_max as f64);
+        let height = browser.run(&format!("const most = {height_max}; {LOWER_EDGE}")).await;
         let clip = json!({"x": 0, "y": 0, "width": screen.width, "height": height, "scale": 1});
         let asked = json!({"format": "png", "captureBeyondViewport": true, "clip": clip});
         let taken = browser.ask("Page.captureScreenshot", asked).await;
@@ -65,12 +69,13 @@ async fn the_documents_show_the_page_as_it_is() {
     open(&browser, &site, "/").await;
     take(&browser, "overview", 1600).await;
     open(&browser, &site, "/fleets/web").await;
-    take(&browser, "fleet", 4000).await;
+    take(&browser, "fleet", 1480).await;
     browser.click("#set-size").await;
     browser.fill("#size", "12").await;
     browser.fill("#reason", "the final begins at nine").await;
     take(&browser, "actions", 900).await;
+    browser.press(super::browser::ESCAPE).await;
     open(&browser, &site, &format!("/decisions/{}", richest(&site, "web").await)).await;
-    take(&browser, "decision", 2600).await;
+    take(&browser, "decision", 1600).await;
     assert_eq!(browser.complaints(&[]).await, Vec::<String>::new());
 }

@@ -1,7 +1,7 @@
 //! The awkward states somebody may find the page in: each says what is the case and what may be done, and is as sound as
 //! the rest.
 
-use super::browser::Browser;
+use super::browser::{Browser, Screen};
 use super::looks::faults;
 use crate::cli::pages::serve;
 use crate::cli::program::Folder;
@@ -13,7 +13,7 @@ async fn explained(browser: &Browser, url: &str, says: &str, expected: &[&str]) 
     browser.open(url).await;
     browser.until_says("body", says).await;
     let mut wrong = browser.complaints(expected).await;
-    wrong.extend(faults(browser, url).await);
+    wrong.extend(faults(browser, url, &Screen::SOME).await);
     wrong
 }
 
@@ -55,7 +55,7 @@ async fn whoever_has_no_token_is_asked_for_one_and_told_what_is_wrong_with_their
     browser.click("dialog button[type=submit]").await;
     browser.until_says("dialog", "The service does not know this token.").await;
     wrong.extend(browser.complaints(&["401"]).await);
-    wrong.extend(faults(&browser, "a wrong token").await);
+    wrong.extend(faults(&browser, "a wrong token", &Screen::SOME).await);
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
@@ -72,6 +72,6 @@ async fn a_service_that_goes_away_is_said_to_be_away_and_what_was_seen_last_stay
     browser.until_says(".notice", "What is shown below is what was seen last.").await;
     browser.until_says("#page", "2 hosts serve, 2 wanted").await;
     let mut wrong = browser.complaints(&["ERR_CONNECTION", "ERR_INCOMPLETE", "ERR_EMPTY"]).await;
-    wrong.extend(faults(&browser, "away").await);
+    wrong.extend(faults(&browser, "away", &Screen::SOME).await);
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
