@@ -10,14 +10,21 @@ use crate::cli::exit::{FAILED, Silent, USAGE, sentence};
 use crate::cli::output::room::Room;
 use crate::cli::output::{self, Report};
 use crate::cli::wiring;
+use crate::clock::{Clock as _, SystemClock};
 use crate::config::fleet::FleetConfig;
 use crate::config::service::{DatabaseSource, ProviderConfig};
 use crate::config::{ConfigErrors, Configuration};
 use crate::decide::policy::Mode;
+use crate::decide::schedule::Schedule;
 use crate::domain::ids::FleetName;
+use crate::domain::time::Timestamp;
 use crate::provider::verify::{self, Verdict};
 use crate::store::Store as _;
+use crate::view::fleet::schedule::{self, ScheduleStatus};
 use crate::view::words::{count, many, moment, span};
+
+/// Starts of a schedule that are shown.
+const STARTS_SHOWN: usize = 3;
 
 /// `check`.
 #[derive(Debug, Args)]
@@ -33,7 +40,7 @@ pub(crate) async fn run(context: &Context, args: &CheckArgs) -> anyhow::Result<(
         Ok(configuration) => configuration,
         Err(errors) => return refuse(context, errors),
     };
-    let mut report = Checked::of(context, &configuration);
+    let mut report = Checked::of(context, &configuration, SystemClock.now());
     if args.online {
         let findings = look_around(&configuration).await;
         report.ok = findings.iter().all(Finding::is_fine);
@@ -119,6 +126,17 @@ struct FleetRow {
     targets: usize,
     queries: usize,
     scrapes: usize,
+    schedules: Vec<ScheduleRow>,
+    /// Schedules that contradict each other, and when; null: none do, as far as their next starts go.
+    conflict: Option<String>,
+}
+
+/// One schedule, and when it starts next, on its own clock.
+#[derive(Debug, Serialize)]
+struct ScheduleRow {
+    #[serde(flatten)]
+    status: ScheduleStatus,
+    starts: Vec<String>,
 }
 
 /// One thing that was asked of the world outside.
@@ -202,7 +220,7 @@ async fn look_at_database(configuration: &Configuration) -> anyhow::Result<Strin
 }
 
 impl Checked {
-    fn of(context: &Context, configuration: &Configuration) -> Self {
+    fn of(context: &Context, configuration: &Configuration, now: Timestamp) -> Self {
         let service = &configuration.service;
         Self {
             ok: true,
@@ -220,14 +238,22 @@ impl Checked {
                     ProviderConfig::Simulated(_) => "simulated".to_owned(),
                 },
             },
-            fleets: configuration.fleets.values().map(FleetRow::of).collect(),
+            fleets: configuration.fleets.values().map(|config| FleetRow::of(config, now)).collect(),
             online: None,
         }
     }
 }
 
 impl FleetRow {
-    fn of(config: &FleetConfig) -> Self {
+    fn of(config: &FleetConfig, now: Timestamp) -> Self {
+        let starts = |schedule: &Schedule| {
+            let starts = schedule.starts(now, STARTS_SHOWN);
+            starts.iter().map(|start| start.format("%a %Y-%m-%d %H:%M").to_string()).collect()
+        };
+        let schedules = config.schedules.iter().map(|schedule| ScheduleRow {
+            status: ScheduleStatus::of(schedule, now),
+            starts: starts(schedule),
+        });
         Self {
             fleet: config.name.clone(),
             mode: config.mode,
@@ -240,6 +266,8 @@ impl FleetRow {
             targets: config.targets.len(),
             queries: config.metrics.queries.len(),
             scrapes: config.metrics.scrapes.len(),
+            schedules: schedules.collect(),
+            conflict: schedule::conflict(config, now),
         }
     }
 
@@ -248,7 +276,7 @@ impl FleetRow {
             Mode::Live => "live",
             Mode::DryRun => "dry-run",
         };
-        format!(
+        let mut line = format!(
             "{}: {mode}, {} to {} hosts in {}, every {}; {}, {}, {}, {}, {}",
             self.fleet,
             self.min,
@@ -260,7 +288,15 @@ impl FleetRow {
             count(self.targets, "target"),
             many(self.queries, "query", "queries"),
             count(self.scrapes, "scrape"),
-        )
+        );
+        for ScheduleRow { status, starts } in &self.schedules {
+            let (says, zone) = (status.line(), &status.timezone);
+            let _ = write!(line, "\n    schedule {says}; it starts {} {zone}", starts.join(", "));
+        }
+        if let Some(conflict) = &self.conflict {
+            let _ = write!(line, "\n    warning: {conflict}");
+        }
+        line
     }
 }
 

@@ -11,6 +11,7 @@ use crate::decide::{Plan, explain};
 use crate::domain::ids::FleetName;
 use crate::domain::time::Timestamp;
 use crate::reconcile::preview;
+use crate::view::fleet::schedule::ScheduleStatus;
 
 /// `plan FLEET`.
 #[derive(Debug, Args)]
@@ -28,7 +29,9 @@ pub(crate) async fn run(context: &Context, args: &PlanArgs) -> anyhow::Result<()
     let parts = wiring::parts(cloud.provider.clone(), memory.store.clone())?;
     let (snapshot, plan) = preview::preview(&parts, &configuration.service.owner, config).await?;
     let page = explain::render(config.name.as_str(), &plan);
-    output::print(context.format, &Preview { fleet: config.name.clone(), at: snapshot.now, plan, page })?;
+    let schedules = ScheduleStatus::all(Some(config), snapshot.now);
+    let fleet = config.name.clone();
+    output::print(context.format, &Preview { fleet, at: snapshot.now, plan, schedules, page })?;
     memory.close().await;
     Ok(())
 }
@@ -40,12 +43,22 @@ struct Preview {
     at: Timestamp,
     #[serde(flatten)]
     plan: Plan,
+    /// Those in force, and then those to come, the next one first.
+    schedules: Vec<ScheduleStatus>,
     #[serde(skip)]
     page: String,
 }
 
 impl Report for Preview {
     fn table(&self, _room: Room) -> String {
-        self.page.trim_end().to_owned()
+        let mut page = self.page.trim_end().to_owned();
+        if !self.schedules.is_empty() {
+            page.push_str("\n  schedules");
+        }
+        for schedule in &self.schedules {
+            page.push_str("\n    ");
+            page.push_str(&schedule.line());
+        }
+        page
     }
 }

@@ -8,7 +8,7 @@ use crate::cli::context::Context;
 use crate::cli::operator::{self, Wait, Who};
 use crate::cli::wiring;
 use crate::store::OperatorActionKind;
-use crate::view::request::{size_allowed, within_bounds};
+use crate::view::request::{ever_allowed, size_allowed};
 use crate::view::words::span;
 
 /// `set-size FLEET N`.
@@ -29,7 +29,7 @@ pub(crate) struct SetSizeArgs {
 pub(crate) async fn run(context: &Context, args: &SetSizeArgs) -> anyhow::Result<()> {
     let configuration = context.configuration()?;
     let config = context.fleet(&configuration, &args.fleet)?;
-    within_bounds(config, args.size)?;
+    ever_allowed(config, args.size)?;
     let memory = wiring::open(&configuration).await?;
     let store = memory.store();
     let stored = store.fleet_load(&config.name, Duration::ZERO, Duration::ZERO).await?;

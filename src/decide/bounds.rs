@@ -24,6 +24,8 @@ pub struct Bounds {
     pub floor: Option<Scheduled>,
     /// The schedule that the ceiling is from; `None`: the fleet's own.
     pub ceiling: Option<Scheduled>,
+    /// The schedule whose ceiling gives way to the floor, and that ceiling.
+    pub overruled: Option<(Scheduled, u32)>,
 }
 
 /// A schedule in force, as far as bounds need to name it.
@@ -39,7 +41,7 @@ impl Bounds {
     /// The bounds at `now`.
     #[must_use]
     pub fn at(own: &SizePolicy, schedules: &[Schedule], now: Timestamp) -> Self {
-        let mut bounds = Self { min: own.min, max: own.max, floor: None, ceiling: None };
+        let mut bounds = Self { min: own.min, max: own.max, floor: None, ceiling: None, overruled: None };
         let mut ceiling = None;
         for (schedule, till) in in_force(schedules, now) {
             let by = || Some(Scheduled { name: schedule.name.clone(), till: till.clone() });
@@ -52,6 +54,7 @@ impl Bounds {
         }
         bounds.max = ceiling.unwrap_or(own.max);
         if bounds.max < bounds.min {
+            bounds.overruled = bounds.ceiling.take().zip(ceiling);
             (bounds.max, bounds.ceiling) = (bounds.min, bounds.floor.clone());
         }
         bounds
@@ -78,13 +81,17 @@ impl Bounds {
     }
 
     /// `min = 10 (schedule office-hours, until 19:00 Europe/Berlin)`.
-    pub(super) fn min_words(&self) -> String {
+    #[must_use]
+    pub fn min_words(&self) -> String {
         format!("min = {}{}", self.min, by_words(self.floor.as_ref()))
     }
 
     /// The same of the ceiling.
-    pub(super) fn max_words(&self) -> String {
-        format!("max = {}{}", self.max, by_words(self.ceiling.as_ref()))
+    #[must_use]
+    pub fn max_words(&self) -> String {
+        let over = |(by, max): &(Scheduled, u32)| format!(", above the {max} of schedule {}", by.name);
+        let over = self.overruled.as_ref().map(over).unwrap_or_default();
+        format!("max = {}{}{over}", self.max, by_words(self.ceiling.as_ref()))
     }
 }
 

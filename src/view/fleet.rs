@@ -2,6 +2,7 @@
 
 pub mod observed;
 pub mod rule;
+pub mod schedule;
 pub mod summary;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::config::fleet::FleetConfig;
+use crate::decide::bounds::Scheduled;
 use crate::decide::policy::Mode;
 use crate::decide::snapshot::{FleetMemory, OperatorRequest, PoolHealth};
 use crate::domain::host::{Host, HostState};
@@ -22,6 +24,7 @@ use crate::store::{DecisionRow, Lease, StoredFleet};
 use crate::view::decision::DecisionSummary;
 use crate::view::fleet::observed::Observed;
 use crate::view::fleet::rule::RuleStatus;
+use crate::view::fleet::schedule::ScheduleStatus;
 use crate::view::words::{left, moment};
 
 /// How one fleet stands.
@@ -39,6 +42,8 @@ pub struct FleetStatus {
     pub interval_seconds: Option<f64>,
     /// Its size.
     pub size: Size,
+    /// Its schedules: those in force, and then those to come, the next one first.
+    pub schedules: Vec<ScheduleStatus>,
     /// Hosts that are not gone, by state; every state is named.
     pub hosts: BTreeMap<&'static str, u32>,
     /// What was observed at the last evaluation, each signal beside its thresholds; null: nothing lately.
@@ -76,10 +81,30 @@ pub struct Size {
     pub live: u32,
     /// Hosts that open launches may still buy.
     pub reserved: u32,
-    /// Never fewer; null: no file configures it any more.
+    /// Never fewer, as of now; null: no file configures it any more.
     pub min: Option<u32>,
-    /// Never more; null: no file configures it any more.
+    /// The schedule that `min` is from; null: the fleet's own.
+    pub min_by: Option<String>,
+    /// Never more, as of now; null: no file configures it any more.
     pub max: Option<u32>,
+    /// The schedule that `max` is from; null: the fleet's own.
+    pub max_by: Option<String>,
+}
+
+impl Size {
+    /// `live` and `reserved` hosts, and what is wanted of them within the bounds at `now`.
+    fn of(
+        config: Option<&FleetConfig>,
+        now: Timestamp,
+        wanted: Option<u32>,
+        (live, reserved): (u32, u32),
+    ) -> Self {
+        let bounds = config.map(|config| config.bounds(now));
+        let (min, max) = (bounds.as_ref().map(|bounds| bounds.min), bounds.as_ref().map(|bounds| bounds.max));
+        let (floor, ceiling) = bounds.map_or((None, None), |bounds| (bounds.floor, bounds.ceiling));
+        let name = |by: Option<Scheduled>| by.map(|by| by.name);
+        Self { wanted, live, reserved, min, min_by: name(floor), max, max_by: name(ceiling) }
+    }
 }
 
 /// What a fleet waits for, and when it is looked at again.
@@ -181,6 +206,7 @@ impl FleetStatus {
     ) -> Self {
         let now = stored.now;
         let hosts = by_state(&stored.hosts);
+        let reserved = stored.launches.iter().map(Launch::missing).sum();
         let cooldowns = Cooldowns::of(config, &stored.memory, now);
         let pauses = pauses(&stored.memory, now);
         let breaker = Breaker::of(config, &stored.memory, now);
@@ -204,13 +230,8 @@ impl FleetStatus {
             at: now,
             mode: config.map(|config| config.mode),
             interval_seconds: config.map(|config| config.interval.as_secs_f64()),
-            size: Size {
-                wanted: stored.memory.desired,
-                live: live(&hosts),
-                reserved: stored.launches.iter().map(Launch::missing).sum(),
-                min: config.map(|config| config.size.min),
-                max: config.map(|config| config.size.max),
-            },
+            size: Size::of(config, now, stored.memory.desired, (live(&hosts), reserved)),
+            schedules: ScheduleStatus::all(config, now),
             observed: stored.window.last().map(|newest| Observed::of(config, newest)),
             rules: rule::statuses(config, &stored),
             next: next.next(),

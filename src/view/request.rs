@@ -6,6 +6,7 @@ use std::cmp::Ordering;
 use crate::config::fleet::FleetConfig;
 use crate::decide::policy::Mode;
 use crate::domain::host::{Host, HostState};
+use crate::domain::time::Timestamp;
 use crate::store::StoredFleet;
 use crate::view::words::moment;
 
@@ -47,7 +48,7 @@ pub fn unhindered(config: &FleetConfig, stored: &StoredFleet, way: Way) -> Resul
 
 /// Whether this size can be asked for now.
 pub fn size_allowed(config: &FleetConfig, stored: &StoredFleet, size: u32) -> Result<(), Refused> {
-    within_bounds(config, size)?;
+    within_bounds(config, size, stored.now)?;
     match way(stored.memory.desired, size) {
         Some(way) => unhindered(config, stored, way),
         None => Ok(()),
@@ -63,15 +64,32 @@ fn way(desired: Option<u32>, size: u32) -> Option<Way> {
     }
 }
 
-/// Whether the configuration allows this size.
-pub fn within_bounds(config: &FleetConfig, size: u32) -> Result<(), Refused> {
-    let (min, max) = (config.size.min, config.size.max);
+/// Whether the configuration allows this size at any time at all: what can be said without asking what time it is.
+pub fn ever_allowed(config: &FleetConfig, size: u32) -> Result<(), Refused> {
+    let min = config.size.min;
+    let ceilings = config.schedules.iter().filter_map(|schedule| schedule.size.max());
+    let max = ceilings.fold(config.size.max, u32::max);
     if (min..=max).contains(&size) {
         return Ok(());
     }
     let (relation, bound) = if size < min { ("below min", min) } else { ("above max", max) };
     Err(Refused(format!(
         "{}: size {size} is {relation} = {bound}; the configuration allows {min} to {max}. Nothing was recorded",
+        config.name
+    )))
+}
+
+/// Whether the bounds at `now` allow this size.
+fn within_bounds(config: &FleetConfig, size: u32, now: Timestamp) -> Result<(), Refused> {
+    let bounds = config.bounds(now);
+    let (min, max) = (bounds.min, bounds.max);
+    if (min..=max).contains(&size) {
+        return Ok(());
+    }
+    let (relation, bound) =
+        if size < min { ("below", bounds.min_words()) } else { ("above", bounds.max_words()) };
+    Err(Refused(format!(
+        "{}: size {size} is {relation} {bound}; {min} to {max} are allowed now. Nothing was recorded",
         config.name
     )))
 }
@@ -105,15 +123,18 @@ fn may_go(host: &Host) -> Result<(), Refused> {
 
 /// No drain that a person chooses starts while the hosts that would still serve are fewer than `min`.
 fn floor_kept(config: &FleetConfig, host: &Host, stored: &StoredFleet) -> Result<(), Refused> {
-    let min = config.size.min;
+    let bounds = config.bounds(stored.now);
+    let min = bounds.min;
     let healthy = |host: &Host| matches!(host.state, HostState::Healthy { .. });
     let serving = stored.hosts.iter().filter(|host| healthy(host)).count();
     if !healthy(host) || serving > min as usize {
         return Ok(());
     }
     Err(Refused(format!(
-        "{}: {} serves, and so do {serving} hosts in all, while min is {min}. Set a larger size first, or wait until \
+        "{}: {} serves, and so do {serving} hosts in all, while {}. Set a larger size first, or wait until \
          more hosts are healthy. Nothing was recorded",
-        config.name, host.id
+        config.name,
+        host.id,
+        bounds.min_words()
     )))
 }

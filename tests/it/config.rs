@@ -4,6 +4,7 @@
 
 mod arbitrary;
 pub(crate) mod conformity;
+mod examples;
 mod golden;
 mod schema;
 mod secrets;

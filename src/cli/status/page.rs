@@ -14,6 +14,7 @@ use crate::domain::host::HostState;
 use crate::domain::time::Timestamp;
 use crate::view::fleet::observed::SignalStatus;
 use crate::view::fleet::rule::RuleStatus;
+use crate::view::fleet::schedule::ScheduleStatus;
 use crate::view::fleet::{Breaker, Budget, Cooldowns, FleetStatus, LeaseRow, OpenLaunch, PauseRow};
 use crate::view::words::{ago, count, left, moment, span};
 
@@ -59,6 +60,7 @@ impl FleetStatus {
         let mut page = Text::styled(BOLD, self.fleet.as_str()).and(PLAIN, told).paint();
         for (label, lines) in [
             ("size", vec![self.size_line().into()]),
+            ("schedules", plain(self.schedules.iter().map(ScheduleStatus::line))),
             ("hosts", vec![self.hosts_line()]),
             ("signals", self.signal_lines()),
             ("rules", self.rule_lines()),
@@ -187,6 +189,8 @@ impl FleetStatus {
 
     fn notes(&self) -> Vec<String> {
         let mut notes: Vec<String> = self.pauses.iter().map(|pause| pause.line(self.at)).collect();
+        let in_force = self.schedules.iter().filter(|schedule| schedule.in_force);
+        notes.extend(in_force.map(|schedule| format!("schedule {}", schedule.line())));
         if self.breaker.open {
             notes.push(format!("breaker {}", self.breaker.line(self.at)));
         }
@@ -297,6 +301,8 @@ mod tests {
     use chrono::DateTime;
 
     use super::*;
+    use crate::decide::schedule::cron::Cron;
+    use crate::decide::schedule::{Schedule, ScheduledSize};
     use crate::decide::snapshot::{FleetMemory, Pause};
     use crate::domain::ids::{Epoch, FleetName, Pool, ReplicaId, Zone};
     use crate::store::{Lease, StoredFleet};
@@ -330,6 +336,37 @@ mod tests {
             requests: Vec::new(),
             drains_in_budget: Vec::new(),
         }
+    }
+
+    #[test]
+    fn a_page_says_which_schedules_are_in_force_and_what_comes_next() {
+        let mut status = FleetStatus::of(&FleetName::new("web"), None, stored(), None);
+        let schedule = |name: &str, start, end, size| Schedule {
+            name: name.to_owned(),
+            start: Cron::parse(start).unwrap(),
+            end: Cron::parse(end).unwrap(),
+            zone: "Europe/Berlin".parse().unwrap(),
+            size,
+        };
+        // New Year's Day of 1970 was a Thursday; it is a quarter past one in Berlin.
+        let schedules = [
+            schedule("sale", "0 0 24 12 *", "0 0 27 12 *", ScheduledSize::Both { min: 9, max: 40 }),
+            schedule("days", "0 8 * * MON-FRI", "0 19 * * MON-FRI", ScheduledSize::Min(9)),
+            schedule("night", "0 22 * * *", "0 6 * * *", ScheduledSize::Max(4)),
+        ];
+        let statuses = schedules.iter().map(|schedule| ScheduleStatus::of(schedule, status.at));
+        status.schedules = statuses.collect();
+        let page = status.page();
+        let lines: Vec<&str> = page.lines().skip(2).take(3).collect();
+        assert_eq!(
+            lines,
+            [
+                "  schedules sale: min 9 and max 40, next from Thu 1970-12-24 00:00 Europe/Berlin",
+                "            days: min 9, next from 08:00 Europe/Berlin",
+                "            night: max 4, until 06:00 Europe/Berlin",
+            ]
+        );
+        assert!(status.row()[7].contains("; schedule night: max 4, until 06:00"), "{:?}", status.row());
     }
 
     #[test]

@@ -185,6 +185,13 @@ fn of_several_the_highest_floor_and_the_lowest_ceiling_count() {
     ] {
         assert_eq!(bounds(&schedules, now()), expected, "{schedules:?}");
     }
+    let own = SizePolicy { min: 2, max: 10, step_out_max: None, step_in_max: 1 };
+    let clash = Bounds::at(&own, &[min("a", 8), max("b", 4)], now());
+    assert!(
+        clash
+            .to_string()
+            .ends_with("max = 8 (schedule a, until 19:00 Europe/Berlin), above the 4 of schedule b")
+    );
     // At night none of them is in force.
     assert_eq!(bounds(&[min("a", 4), max("b", 8)], now() + 12 * 60 * MINUTE), (2, 10, None, None));
 }

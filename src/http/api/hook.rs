@@ -182,9 +182,11 @@ async fn asked(
                     "nothing was decided for the fleet yet, so nothing can be added to it".to_owned()
                 ));
             };
-            let size = wanted.saturating_add(more).min(config.size.max);
+            let bounds = config.bounds(stored.now);
+            let size = wanted.saturating_add(more).min(bounds.max);
             if size <= wanted {
-                return Ok(Err(format!("{wanted} hosts are wanted already, and max is {}", config.size.max)));
+                let max = bounds.max_words();
+                return Ok(Err(format!("{wanted} hosts are wanted already, and {max}")));
             }
             match size_allowed(config, &stored, size) {
                 Ok(()) => Ok(Ok(OperatorActionKind::SetSize(size))),

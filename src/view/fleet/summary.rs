@@ -12,6 +12,7 @@ use crate::domain::ids::FleetName;
 use crate::store::history::{DecisionHead, Standing};
 use crate::view::decision::DecisionSummary;
 use crate::view::fleet::observed::Observed;
+use crate::view::fleet::schedule::ScheduleStatus;
 use crate::view::fleet::{Breaker, Cooldowns, LeaseRow, Next, PauseRow, Size, Waits};
 use crate::view::fleet::{live, no_hosts, pauses};
 
@@ -27,6 +28,8 @@ pub struct FleetSummary {
     pub interval_seconds: Option<f64>,
     /// Its size.
     pub size: Size,
+    /// Its schedules: those in force, and then those to come, the next one first.
+    pub schedules: Vec<ScheduleStatus>,
     /// Hosts that are not gone, by state; every state is named.
     pub hosts: BTreeMap<&'static str, u32>,
     /// What was observed last, each signal beside its thresholds; null: nothing yet.
@@ -77,13 +80,8 @@ impl FleetSummary {
         Self {
             mode: config.map(|config| config.mode),
             interval_seconds: config.map(|config| config.interval.as_secs_f64()),
-            size: Size {
-                wanted: standing.memory.desired,
-                live: live(&hosts),
-                reserved: standing.reserved,
-                min: config.map(|config| config.size.min),
-                max: config.map(|config| config.size.max),
-            },
+            size: Size::of(config, now, standing.memory.desired, (live(&hosts), standing.reserved)),
+            schedules: ScheduleStatus::all(config, now),
             observed: standing.observed.as_ref().map(|newest| Observed::of(config, newest)),
             next: next.next(),
             cooldowns,

@@ -121,6 +121,7 @@ async fn status_hosts_and_history_tell_how_it_stands() {
             "pools_cooling",
             "requests",
             "rules",
+            "schedules",
             "size",
             "termination_budget"
         ]

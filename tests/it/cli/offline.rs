@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use std::io::Read as _;
 use std::process::Stdio;
 
+use serde_json::json;
+
 use super::program::{Folder, Running, WEB, call, program, run, service_file};
 
 const COMMANDS: [&str; 17] = [
@@ -90,6 +92,54 @@ fn check_accepts_a_right_folder_and_says_what_it_saw() {
     assert_eq!(json["ok"], true);
     assert_eq!(json["fleets"][0]["fleet"], "web");
     assert_eq!(json["service"]["database"], "postgres");
+}
+
+#[test]
+fn check_tells_when_schedules_start_and_where_they_contradict_each_other() {
+    let schedules = r#"
+[[schedule]]
+name = "day"
+start = "0 8 * * *"
+end = "0 19 * * *"
+timezone = "Europe/Berlin"
+size = { min = 5 }
+
+[[schedule]]
+name = "lunch"
+start = "0 12 * * *"
+end = "0 13 * * *"
+timezone = "Europe/Berlin"
+size = { max = 3 }
+"#;
+    let service = service_file("postgres://nobody@127.0.0.1:1/none", "127.0.0.1:0");
+    let folder = Folder::new(&service, &format!("{WEB}{schedules}"));
+    let page = folder.call(&["check"]).ended(0).stdout;
+    assert!(page.contains("schedule day: min 5, "), "{page}");
+    assert!(
+        page.contains("schedule day's min = 5 is above schedule lunch's max = 3: the floor wins"),
+        "{page}"
+    );
+    let json = folder.call(&["check", "--output", "json"]).ended(0).json();
+    let [day, lunch] = json["fleets"][0]["schedules"].as_array().unwrap().as_slice() else {
+        panic!("two schedules: {json}")
+    };
+    assert_eq!((&day["min"], &lunch["max"], &lunch["min"]), (&json!(5), &json!(3), &json!(null)));
+    let starts = day["starts"].as_array().unwrap();
+    assert_eq!(starts.len(), 3, "{json}");
+    assert!(starts.iter().all(|start| start.as_str().unwrap().ends_with(" 08:00")), "{json}");
+    // Neither size is one that this fleet could ever have.
+    for size in ["7", "1"] {
+        folder.call(&["set-size", "web", size, "--reason", "match day"]).ended(3);
+    }
+}
+
+#[test]
+fn the_example_policies_are_valid() {
+    let page = call(&["check", "--config", "config/examples"]).ended(0).stdout;
+    for fleet in ["look-again", "office-hours", "quiet-scale-in", "together", "weighted-score"] {
+        assert!(page.contains(&format!("{fleet}: live, 2 to 12 hosts")), "{page}");
+    }
+    assert!(page.contains("schedule sale: min 8 and max 40, ") && !page.contains("warning"), "{page}");
 }
 
 #[test]

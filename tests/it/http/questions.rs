@@ -17,7 +17,10 @@ async fn the_overview_and_a_fleets_page_say_the_same() {
     for field in ["mode", "interval_seconds", "size", "hosts", "pauses", "breaker", "cooldowns"] {
         assert_eq!(brief[field], full[field], "{field}");
     }
-    assert_eq!(full["size"], json!({"wanted": 2, "live": 2, "reserved": 0, "min": 2, "max": 6}));
+    assert_eq!(
+        full["size"],
+        json!({"wanted": 2, "live": 2, "reserved": 0, "min": 2, "min_by": null, "max": 6, "max_by": null})
+    );
     assert_eq!(full["pauses"][0]["actor"], "http");
     assert_eq!(full["lease"]["holder"], "test-1");
     let threshold = full["observed"]["signals"].as_array().unwrap();
