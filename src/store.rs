@@ -19,6 +19,7 @@ use crate::decide::plan::Plan;
 use crate::decide::policy::Mode;
 use crate::decide::signal::Observation;
 use crate::decide::snapshot::{FleetMemory, OperatorRequest, PoolHealth};
+use crate::domain::boot::Boot;
 use crate::domain::failure::FailureClass;
 use crate::domain::host::{Host, Step};
 use crate::domain::ids::{
@@ -136,6 +137,9 @@ pub trait Store: Send + Sync {
     async fn decisions(&self, filter: &DecisionFilter) -> Result<Vec<DecisionRow>, StoreError>;
     /// Every host of a fleet that is not final, and the final ones of the last hour.
     async fn hosts_recent(&self, fleet: &FleetName) -> Result<Vec<Host>, StoreError>;
+    /// How long its last hosts took from launch to healthy: those that became so within `span`, the newest first, at most
+    /// `most`. An adopted host whose launch no row knows is not among them.
+    async fn boots(&self, fleet: &FleetName, span: Duration, most: u32) -> Result<Vec<Boot>, StoreError>;
     /// The host with this id, whichever fleet's and whatever its state.
     async fn host_find(&self, id: &InstanceId) -> Result<Option<Host>, StoreError>;
 }

@@ -14,6 +14,7 @@ use crate::cli::output::table::Table;
 use crate::cli::watch::{self, WatchArgs};
 use crate::config::Configuration;
 use crate::config::fleet::FleetConfig;
+use crate::domain::boot;
 use crate::domain::ids::FleetName;
 use crate::store::postgres::PostgresStore;
 use crate::store::{DecisionFilter, Store};
@@ -65,7 +66,8 @@ async fn look(
     let stored = store.fleet_load(name, HORIZON, budget_span).await?;
     let filter = DecisionFilter { fleet: Some(name.clone()), limit: 1, ..DecisionFilter::default() };
     let last = store.decisions(&filter).await?.into_iter().next();
-    Ok(FleetStatus::of(name, config, stored, last.as_ref()))
+    let boots = store.boots(name, boot::LOOK_BACK, boot::MOST).await?;
+    Ok(FleetStatus::of(name, config, stored, last.as_ref(), &boots))
 }
 
 #[derive(Debug, Serialize)]

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +40,9 @@ pub struct Snapshot {
     pub orphans: u32,
     /// Where the balancer sends no traffic.
     pub unserved: Unserved,
+    /// How long hosts of this fleet take from launch to healthy: the 95th percentile of the last ones; `None`: too few are
+    /// known.
+    pub boot_time: Option<Duration>,
     /// Whether the cloud could be described this tick. If not, hosts are as last known and nothing is torn down.
     pub cloud: CloudView,
 }

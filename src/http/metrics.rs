@@ -43,6 +43,11 @@ const METRICS: &[(Kind, &str, &str)] = &[
         "fleet_scaler_recommended_size",
         "The size that rules and targets recommend, within the bounds and before any guard; NaN: none can be.",
     ),
+    (
+        Kind::Gauge,
+        "fleet_scaler_boot_seconds",
+        "How long hosts of a fleet take from launch to healthy: the 95th percentile of the last 50 at most; NaN: too few.",
+    ),
     (Kind::Gauge, "fleet_scaler_size_limit", "The bounds in force of a fleet's size, min and max."),
     (
         Kind::Gauge,

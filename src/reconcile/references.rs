@@ -1,7 +1,8 @@
 //! What a fleet's configuration refers to in the cloud: the zones of its subnets, its template's version, its groups.
 //!
 //! All of it is looked up before an intent is written, so that nothing is left to choose when a call is made. Zones of
-//! subnets never change and are kept; a group's attributes are kept for a while; `$Latest` is asked for each time.
+//! subnets never change and are kept; a group's attributes are kept for a while; `$Latest` is asked for each time. And, from our own rows and
+//! once in a while, how long hosts take to boot.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::config::fleet::FleetConfig;
 use crate::decide::policy::Place;
+use crate::domain::boot::{self, BootTimes};
 use crate::domain::failure::CloudError;
 use crate::domain::ids::TargetGroupArn;
 use crate::provider::{CloudProvider, TargetGroup};
@@ -16,6 +18,8 @@ use crate::store::{Store, StoreError};
 
 /// How long a group's attributes are believed.
 const GROUP_AGE: Duration = Duration::from_mins(5);
+/// How long a measurement of boots is believed.
+const BOOTS_AGE: Duration = Duration::from_mins(5);
 /// What is added to the longest deregistration delay where no drain time-out is configured.
 const DRAIN_MARGIN: Duration = Duration::from_mins(1);
 /// ELBv2's default deregistration delay, assumed of a group that does not answer.
@@ -29,6 +33,7 @@ pub struct References {
     places: Vec<Place>,
     groups: BTreeMap<TargetGroupArn, (Duration, TargetGroup)>,
     joined: Option<Vec<TargetGroupArn>>,
+    boots: Option<(Duration, Option<BootTimes>)>,
 }
 
 impl References {
@@ -67,6 +72,27 @@ impl References {
     #[must_use]
     pub fn joined(&self) -> &[TargetGroupArn] {
         self.joined.as_deref().unwrap_or_default()
+    }
+
+    /// Measures anew how long the last hosts took from launch to healthy, where that was not done for a while.
+    pub async fn refresh_boots(
+        &mut self,
+        store: &dyn Store,
+        clock: &dyn Clock,
+        fleet: &FleetConfig,
+    ) -> Result<(), StoreError> {
+        let now = clock.elapsed();
+        if self.boots.as_ref().is_none_or(|(at, _)| now.saturating_sub(*at) >= BOOTS_AGE) {
+            let boots = store.boots(&fleet.name, boot::LOOK_BACK, boot::MOST).await?;
+            self.boots = Some((now, BootTimes::of(&boots, &fleet.launch.template)));
+        }
+        Ok(())
+    }
+
+    /// How long the last hosts took from launch to healthy, as far as that was measured.
+    #[must_use]
+    pub fn boot_times(&self) -> Option<&BootTimes> {
+        self.boots.as_ref().and_then(|(_, times)| times.as_ref())
     }
 
     /// Looks up the attributes of groups that are not known, or not any more. A group that does not answer keeps what

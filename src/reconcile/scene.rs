@@ -13,6 +13,7 @@ use crate::decide::aggregate::{self, HostCounts, Sample};
 use crate::decide::policy::{Place, Policy};
 use crate::decide::signal::Observation;
 use crate::decide::snapshot::{CloudView, Deregistration, HostView, OpenLaunch, Protection, Unserved};
+use crate::domain::boot::BootTimes;
 use crate::domain::failure::CloudError;
 use crate::domain::host::{Host, HostState};
 use crate::domain::ids::{InstanceId, OwnerName, TargetGroupArn, Zone};
@@ -40,6 +41,8 @@ pub struct Scene {
     pub quarantined: BTreeSet<InstanceId>,
     /// Where the balancer sends no traffic.
     pub unserved: Unserved,
+    /// How long the fleet's last hosts took from launch to healthy; `None`: too few are known.
+    pub boot_times: Option<BootTimes>,
     /// What could not be seen, a line each.
     pub faults: Vec<String>,
     /// Our own time passed when the rows had been read: their `now` is carried forward from here.
@@ -54,6 +57,7 @@ pub async fn read(
     references: &mut References,
 ) -> Result<Scene, StoreError> {
     references.refresh_joined(&*parts.store, config).await?;
+    references.refresh_boots(&*parts.store, &*parts.clock, config).await?;
     let world = lookout.look(config.interval / 2).await;
     let stored = parts.store.fleet_load(&config.name, horizon(config), config.safety.budget_per).await?;
     let read_at = parts.clock.elapsed();
@@ -94,7 +98,19 @@ pub async fn read(
     }));
     let unserved: BTreeSet<Zone> = unserved.into_keys().collect();
     let unserved = Unserved { lately: unserved.clone(), now: unserved };
-    Ok(Scene { world, stored, groups, places, orphans: 0, quarantined, unserved, faults, read_at })
+    let boot_times = references.boot_times().cloned();
+    Ok(Scene {
+        world,
+        stored,
+        groups,
+        places,
+        orphans: 0,
+        quarantined,
+        unserved,
+        boot_times,
+        faults,
+        read_at,
+    })
 }
 
 /// The zones to which the balancer sends no traffic, each with the number of hosts that say so.
@@ -164,6 +180,7 @@ pub async fn snapshot(
             .collect(),
         orphans: scene.orphans,
         unserved: scene.unserved.clone(),
+        boot_time: scene.boot_times.as_ref().map(|times| times.p95),
         current,
         window: stored.window.clone(),
         memory: stored.memory.clone(),

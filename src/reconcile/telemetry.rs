@@ -78,6 +78,8 @@ fn sizes(fleet: &FleetName, snapshot: &Snapshot, plan: &Plan) {
         // Told from zero on: of a counter that begins at three, nobody can say that it rose.
         counter!("fleet_scaler_host_transitions_total", "fleet" => fleet(), "to" => state).increment(0);
     }
+    let boot = snapshot.boot_time.map_or(f64::NAN, |span| span.as_secs_f64());
+    gauge!("fleet_scaler_boot_seconds", "fleet" => fleet()).set(boot);
     gauge!("fleet_scaler_orphans", "fleet" => fleet()).set(f64::from(snapshot.orphans));
 }
 

@@ -37,6 +37,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::clock::Clock;
+use crate::domain::boot::Boot;
 use crate::domain::failure::FailureClass;
 use crate::domain::host::Host;
 use crate::domain::ids::{
@@ -44,7 +45,7 @@ use crate::domain::ids::{
     TargetGroupArn,
 };
 use crate::domain::launch::{AbandonReason, Attempt};
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Timestamp, before};
 use crate::store::history::{
     ActionRecord, CallRecord, DecisionHead, DecisionQuery, EventQuery, EventRecord, History, Pulse, Refusal,
     Sample, SeriesQuery, Standing,
@@ -245,6 +246,10 @@ impl Store for MemoryStore {
 
     async fn hosts_recent(&self, fleet: &FleetName) -> Result<Vec<Host>, StoreError> {
         Ok(self.read(|rows, now| fleet::hosts_recent(rows, now, fleet)))
+    }
+
+    async fn boots(&self, fleet: &FleetName, span: Duration, most: u32) -> Result<Vec<Boot>, StoreError> {
+        Ok(self.read(|rows, now| fleet::boots(rows, before(now, span), fleet, most)))
     }
 
     async fn host_find(&self, id: &InstanceId) -> Result<Option<Host>, StoreError> {

@@ -12,6 +12,7 @@
 //! - **Time is Postgres's** `clock_timestamp()`.
 
 mod audit;
+mod boot;
 mod call;
 mod configuration;
 mod convert;
@@ -36,6 +37,7 @@ use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 use crate::config::service::SecretUrl;
+use crate::domain::boot::Boot;
 use crate::domain::failure::FailureClass;
 use crate::domain::host::Host;
 use crate::domain::ids::{
@@ -281,6 +283,10 @@ impl Store for PostgresStore {
 
     async fn hosts_recent(&self, fleet: &FleetName) -> Result<Vec<Host>, StoreError> {
         transaction!(self, READ, DEADLINE, |tx| host::recent(tx, fleet).await?)
+    }
+
+    async fn boots(&self, fleet: &FleetName, span: Duration, most: u32) -> Result<Vec<Boot>, StoreError> {
+        transaction!(self, READ, DEADLINE, |tx| boot::boots(tx, fleet, span, most).await?)
     }
 
     async fn host_find(&self, id: &InstanceId) -> Result<Option<Host>, StoreError> {

@@ -1,5 +1,6 @@
 //! How a fleet stands, worked out from its configuration and from what is remembered of it.
 
+pub mod boot;
 pub mod observed;
 pub mod rule;
 pub mod schedule;
@@ -16,12 +17,14 @@ use crate::config::fleet::FleetConfig;
 use crate::decide::bounds::Scheduled;
 use crate::decide::policy::Mode;
 use crate::decide::snapshot::{FleetMemory, OperatorRequest, PoolHealth};
+use crate::domain::boot::Boot;
 use crate::domain::host::{Host, HostState};
 use crate::domain::ids::{FleetName, LaunchId};
 use crate::domain::launch::Launch;
 use crate::domain::time::{Timestamp, after};
 use crate::store::{DecisionRow, Lease, StoredFleet};
 use crate::view::decision::DecisionSummary;
+use crate::view::fleet::boot::BootStatus;
 use crate::view::fleet::observed::Observed;
 use crate::view::fleet::rule::RuleStatus;
 use crate::view::fleet::schedule::ScheduleStatus;
@@ -60,6 +63,8 @@ pub struct FleetStatus {
     pub breaker: Breaker,
     /// Pools (zone and type) that refused for capacity and are left alone.
     pub pools_cooling: Vec<PoolHealth>,
+    /// How long its last hosts took from launch to healthy; null: fewer than three are known.
+    pub boot: Option<BootStatus>,
     /// Launches that still lack hosts.
     pub open_launches: Vec<OpenLaunch>,
     /// What people asked for and no decision has answered.
@@ -203,6 +208,7 @@ impl FleetStatus {
         config: Option<&FleetConfig>,
         stored: StoredFleet,
         last: Option<&DecisionRow>,
+        boots: &[Boot],
     ) -> Self {
         let now = stored.now;
         let hosts = by_state(&stored.hosts);
@@ -239,6 +245,7 @@ impl FleetStatus {
             pauses,
             breaker,
             pools_cooling,
+            boot: BootStatus::of(config, boots),
             open_launches: stored.launches.iter().map(OpenLaunch::of).collect(),
             requests: stored.requests,
             termination_budget: config.map(|config| Budget {

@@ -4,6 +4,7 @@
 //! Cases that speak the contract only run once on each store, as `…::memory::…` and `…::postgres::…`.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says so by panicking")]
 
+mod boots;
 mod calls;
 mod cookbook;
 mod decisions;

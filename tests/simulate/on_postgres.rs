@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use sqlx::PgPool;
 use tokio::runtime::{Handle, Runtime};
 
+use fleet_scaler::domain::boot::Boot;
 use fleet_scaler::domain::failure::FailureClass;
 use fleet_scaler::domain::host::Host;
 use fleet_scaler::domain::ids::{
@@ -117,5 +118,6 @@ every_method! {
     fleets() -> Vec<FleetName>;
     decisions(filter: &DecisionFilter) -> Vec<DecisionRow>;
     hosts_recent(fleet: &FleetName) -> Vec<Host>;
+    boots(fleet: &FleetName, span: Duration, most: u32) -> Vec<Boot>;
     host_find(id: &InstanceId) -> Option<Host>;
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use fleet_scaler::domain::boot::Boot;
 use fleet_scaler::domain::failure::{CloudError, FailureClass};
 use fleet_scaler::domain::host::Host;
 use fleet_scaler::domain::ids::{
@@ -342,6 +343,10 @@ impl Store for SeamStore {
 
     async fn hosts_recent(&self, fleet: &FleetName) -> Result<Vec<Host>, StoreError> {
         self.ask("hosts_recent", || self.world.store.hosts_recent(fleet)).await
+    }
+
+    async fn boots(&self, fleet: &FleetName, span: Duration, most: u32) -> Result<Vec<Boot>, StoreError> {
+        self.ask("boots", || self.world.store.boots(fleet, span, most)).await
     }
 
     async fn host_find(&self, id: &InstanceId) -> Result<Option<Host>, StoreError> {

@@ -12,6 +12,7 @@ use crate::decide::policy::Mode;
 use crate::decide::snapshot::{Ask, OperatorRequest, PoolHealth};
 use crate::domain::host::HostState;
 use crate::domain::time::Timestamp;
+use crate::view::fleet::boot::BootStatus;
 use crate::view::fleet::observed::SignalStatus;
 use crate::view::fleet::rule::RuleStatus;
 use crate::view::fleet::schedule::ScheduleStatus;
@@ -68,6 +69,7 @@ impl FleetStatus {
             ("paused", self.pause_lines()),
             ("breaker", vec![self.breaker_line()]),
             ("pools", self.pool_lines()),
+            ("boot", plain(self.boot.iter().map(BootStatus::line))),
             ("launches", plain(self.launch_lines())),
             ("requests", plain(self.request_lines())),
             ("budget", plain(self.termination_budget.iter().map(Budget::line))),
@@ -306,6 +308,7 @@ mod tests {
     use crate::decide::snapshot::{FleetMemory, Pause};
     use crate::domain::ids::{Epoch, FleetName, Pool, ReplicaId, Zone};
     use crate::store::{Lease, StoredFleet};
+    use crate::view::fleet::boot::ZoneBoots;
 
     fn at(seconds: i64) -> Timestamp {
         DateTime::from_timestamp(seconds, 0).unwrap()
@@ -340,7 +343,7 @@ mod tests {
 
     #[test]
     fn a_page_says_which_schedules_are_in_force_and_what_comes_next() {
-        let mut status = FleetStatus::of(&FleetName::new("web"), None, stored(), None);
+        let mut status = FleetStatus::of(&FleetName::new("web"), None, stored(), None, &[]);
         let schedule = |name: &str, start, end, size| Schedule {
             name: name.to_owned(),
             start: Cron::parse(start).unwrap(),
@@ -356,7 +359,12 @@ mod tests {
         ];
         let statuses = schedules.iter().map(|schedule| ScheduleStatus::of(schedule, status.at));
         status.schedules = statuses.collect();
+        let zone = |zone: &str, p95_seconds, hosts| ZoneBoots { zone: Zone::new(zone), p95_seconds, hosts };
+        let zones = vec![zone("eu-west-1a", 44.2, 12), zone("eu-west-1b", 62.0, 38)];
+        status.boot = Some(BootStatus { p50_seconds: 40.1, p95_seconds: 61.5, hosts: 50, zones });
         let page = status.page();
+        let boot = "boot      62 s p95 of 50, 41 s p50; eu-west-1a 45 s of 12, eu-west-1b 62 s of 38";
+        assert!(page.contains(boot), "{page}");
         let lines: Vec<&str> = page.lines().skip(2).take(3).collect();
         assert_eq!(
             lines,
@@ -371,7 +379,7 @@ mod tests {
 
     #[test]
     fn a_page_says_what_holds_the_fleet_back() {
-        let status = FleetStatus::of(&FleetName::new("web"), None, stored(), None);
+        let status = FleetStatus::of(&FleetName::new("web"), None, stored(), None, &[]);
         let page = anstream::adapter::strip_str(&status.page(Room::default())).to_string();
         assert_eq!(
             page,

@@ -126,6 +126,7 @@ impl Fleet {
             pools: Vec::new(),
             orphans: 0,
             unserved: Unserved::default(),
+            boot_time: None,
             cloud: CloudView::Fresh,
         };
         let mut fleet = Self { policy, snapshot };

@@ -12,6 +12,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::config::fleet::FleetConfig;
+use crate::domain::boot;
 use crate::domain::ids::{DecisionId, FleetName, OperatorActionId};
 use crate::http::api::Api;
 use crate::http::api::answer::fresh;
@@ -100,7 +101,8 @@ pub(super) async fn fleet(
     let stored = history.fleet_load(&name, config.map_or(OBSERVATION_AGE, horizon), budget_span).await?;
     let filter = DecisionFilter { fleet: Some(name.clone()), limit: 1, ..DecisionFilter::default() };
     let last = history.decisions(&filter).await?.into_iter().next();
-    fresh(&headers, &FleetStatus::of(&name, config, stored, last.as_ref()))
+    let boots = history.boots(&name, boot::LOOK_BACK, boot::MOST).await?;
+    fresh(&headers, &FleetStatus::of(&name, config, stored, last.as_ref(), &boots))
 }
 
 /// As far back as the longest rule looks.

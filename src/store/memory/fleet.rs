@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 
+use crate::domain::boot::Boot;
 use crate::domain::host::{Host, HostState};
 use crate::domain::ids::{FleetName, InstanceId, TargetGroupArn};
 use crate::domain::launch::{Launch, LaunchState};
-use crate::domain::time::{Timestamp, before};
+use crate::domain::time::{Timestamp, before, since};
 use crate::store::StoredFleet;
 use crate::store::memory::operator;
 use crate::store::memory::rows::{FleetRow, HostRow, Rows};
@@ -87,6 +88,26 @@ pub(super) fn groups_joined(rows: &Rows, name: &FleetName) -> Vec<TargetGroupArn
     let Some(fleet) = rows.fleets.get(name) else { return Vec::new() };
     let joined = fleet.alive.iter().filter_map(|id| fleet.joined.get(id)).flatten();
     joined.collect::<BTreeSet<_>>().into_iter().cloned().collect()
+}
+
+/// How long hosts took that became healthy since then, the newest first.
+pub(super) fn boots(rows: &Rows, from: Timestamp, name: &FleetName, most: u32) -> Vec<Boot> {
+    let hosts = rows.hosts.values().map(|row| &row.host).filter(|host| host.fleet == *name);
+    let mut healthy: Vec<(Timestamp, &Host)> = hosts
+        .filter_map(|host| Some((host.healthy_at?, host)))
+        .filter(|(at, host)| *at >= from && host.launch.is_some())
+        .collect();
+    healthy.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.id.cmp(&b.1.id)));
+    let boot = |(healthy_at, host): (Timestamp, &Host)| {
+        let launch = rows.launches.get(host.launch.as_ref()?)?;
+        Some(Boot {
+            zone: host.zone.clone(),
+            template: launch.launch.template.template.clone(),
+            healthy_at,
+            took: since(healthy_at, host.launched_at),
+        })
+    };
+    healthy.into_iter().filter_map(boot).take(most as usize).collect()
 }
 
 /// Hosts that are not final, and those that became so within the last hour, by id.

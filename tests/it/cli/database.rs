@@ -106,6 +106,7 @@ async fn status_hosts_and_history_tell_how_it_stands() {
         keys(status),
         [
             "at",
+            "boot",
             "breaker",
             "cooldowns",
             "fleet",
@@ -206,10 +207,13 @@ async fn a_host_is_drained_once_and_never_below_the_floor() {
     let hosts = fleet.json(&["hosts", "web"]);
     let host = hosts[0]["instance_id"].as_str().unwrap().to_owned();
     let refused = fleet.call(&["drain", &host, "--reason", "noisy neighbour"]).ended(3);
-    assert!(refused.stderr.contains("min is 2"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("min = 2"), "{}", refused.stderr);
     assert_eq!(fleet.json(&["status", "web"])[0]["requests"], serde_json::json!([]));
     fleet.call(&["set-size", "web", "3", "--reason", "room to drain", "--wait", "50s"]).ended(0);
     fleet.until_healthy(3).await;
+    let boot = &fleet.json(&["status", "web"])[0]["boot"];
+    assert_eq!(boot["hosts"], 3, "{boot}");
+    assert!(boot["p50_seconds"].as_f64() <= boot["p95_seconds"].as_f64(), "{boot}");
     let drained = fleet.json(&["drain", &host, "--reason", "noisy neighbour", "--wait", "50s"]);
     assert_eq!(drained["answer"]["granted"], true, "{drained}");
     let again = fleet.call(&["drain", &host, "--reason", "again"]).ended(3);

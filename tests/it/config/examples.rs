@@ -132,6 +132,7 @@ impl Story {
             pools: Vec::new(),
             orphans: 0,
             unserved: Unserved::default(),
+            boot_time: None,
             cloud: CloudView::Fresh,
         }
     }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::Notify;
 
+use fleet_scaler::domain::boot::Boot;
 use fleet_scaler::domain::failure::{CloudError, FailureClass};
 use fleet_scaler::domain::host::Host;
 use fleet_scaler::domain::ids::{
@@ -179,6 +180,9 @@ impl Store for FusedStore {
     }
     async fn hosts_recent(&self, fleet: &FleetName) -> Result<Vec<Host>, StoreError> {
         self.inner.hosts_recent(fleet).await
+    }
+    async fn boots(&self, fleet: &FleetName, span: Duration, most: u32) -> Result<Vec<Boot>, StoreError> {
+        self.inner.boots(fleet, span, most).await
     }
     async fn host_find(&self, id: &InstanceId) -> Result<Option<Host>, StoreError> {
         self.inner.host_find(id).await

@@ -83,6 +83,7 @@ async fn reads(world: &World, store: &PostgresStore) -> Results {
         ("fleets", store.fleets().await.map(drop)),
         ("decisions", store.decisions(&DecisionFilter::default()).await.map(drop)),
         ("hosts_recent", store.hosts_recent(fleet).await.map(drop)),
+        ("boots", store.boots(fleet, HOUR, 50).await.map(drop)),
         ("host_find", store.host_find(&fleet_scaler::domain::ids::InstanceId::new("i")).await.map(drop)),
     ]
 }

@@ -82,7 +82,8 @@ async fn rest_of(store: &dyn Store, fleet: &FleetName) -> String {
     let filter = DecisionFilter { fleet: Some(fleet.clone()), ..DecisionFilter::default() };
     let decisions = store.decisions(&filter).await.unwrap();
     let hosts = store.hosts_recent(fleet).await.unwrap();
-    format!("{decisions:#?}\n{hosts:#?}")
+    let boots = store.boots(fleet, HORIZON, 50).await.unwrap();
+    format!("{decisions:#?}\n{hosts:#?}\n{boots:#?}")
 }
 
 /// An answer, as far as a caller acts on it: the sentences of two stores may differ.
