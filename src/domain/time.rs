@@ -61,7 +61,6 @@ pub mod json {
     }
 
     /// One that may be missing, written.
-    #[expect(clippy::ref_option, reason = "serde hands over the field as it is")]
     pub fn optional<S: Serializer>(at: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
         at.map(text).serialize(serializer)
     }

@@ -341,6 +341,10 @@ mod tests {
         }
     }
 
+    fn plain_page(status: &FleetStatus) -> String {
+        anstream::adapter::strip_str(&status.page(Room::default())).to_string()
+    }
+
     #[test]
     fn a_page_says_which_schedules_are_in_force_and_what_comes_next() {
         let mut status = FleetStatus::of(&FleetName::new("web"), None, stored(), None, &[]);
@@ -362,7 +366,7 @@ mod tests {
         let zone = |zone: &str, p95_seconds, hosts| ZoneBoots { zone: Zone::new(zone), p95_seconds, hosts };
         let zones = vec![zone("eu-west-1a", 44.2, 12), zone("eu-west-1b", 62.0, 38)];
         status.boot = Some(BootStatus { p50_seconds: 40.1, p95_seconds: 61.5, hosts: 50, zones });
-        let page = status.page();
+        let page = plain_page(&status);
         let boot = "boot      62 s p95 of 50, 41 s p50; eu-west-1a 45 s of 12, eu-west-1b 62 s of 38";
         assert!(page.contains(boot), "{page}");
         let lines: Vec<&str> = page.lines().skip(2).take(3).collect();
@@ -374,13 +378,14 @@ mod tests {
                 "            night: max 4, until 06:00 Europe/Berlin",
             ]
         );
-        assert!(status.row()[7].contains("; schedule night: max 4, until 06:00"), "{:?}", status.row());
+        let notes = status.notes();
+        assert!(notes.iter().any(|note| note.starts_with("schedule night: max 4, until 06:00")), "{notes:?}");
     }
 
     #[test]
     fn a_page_says_what_holds_the_fleet_back() {
         let status = FleetStatus::of(&FleetName::new("web"), None, stored(), None, &[]);
-        let page = anstream::adapter::strip_str(&status.page(Room::default())).to_string();
+        let page = plain_page(&status);
         assert_eq!(
             page,
             "web  (not configured, 1970-01-01 00:16:40Z)\n\

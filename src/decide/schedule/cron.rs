@@ -98,13 +98,11 @@ impl Cron {
         let text = fields.join(" ");
         let pattern = read(&text).ok_or_else(|| format!("{text:?} is not understood: write {example}"))?;
         let cron = Self { text, pattern: Arc::new(pattern) };
-        match cron.first_after(beginning()) {
-            Some(_) => Ok(cron),
-            None => {
-                let text = &cron.text;
-                Err(format!("{text:?} never comes: no month that it names has such a day; write {example}"))
-            }
+        if cron.first_after(beginning()).is_some() {
+            return Ok(cron);
         }
+        let text = &cron.text;
+        Err(format!("{text:?} never comes: no month that it names has such a day; write {example}"))
     }
 
     /// As it is written.
