@@ -52,25 +52,23 @@ pub(crate) async fn show<R: Report>(
     args: &WatchArgs,
     look: impl AsyncFn(&Configuration, &PostgresStore) -> anyhow::Result<R>,
 ) -> anyhow::Result<()> {
+    // From here on an interrupt ends the watch and does not kill it, also before the first look is over.
+    let stop = if args.watch { Some(Stop::listen()?) } else { None };
     let configuration = context.configuration()?;
     let memory = wiring::open(&configuration).await?;
-    let first = look(&configuration, &memory.store).await;
-    let result = match first {
-        Ok(report) if args.watch => {
-            let mut stop = Stop::listen()?;
+    let result = match stop {
+        None => look(&configuration, &memory.store)
+            .await
+            .and_then(|report| output::print(context.format, &report)),
+        Some(mut stop) => {
             let mut watch = Watch::of(context, args, configuration);
             tokio::select! {
                 biased;
                 () = stop.asked() => Ok(()),
-                failed = watch.run(report, &memory.store, look) => failed,
+                failed = watch.run(&memory.store, look) => failed,
             }
         }
-        Ok(report) => output::print(context.format, &report),
-        Err(error) => Err(error),
     };
-    if args.watch && result.is_ok() && output::can_be_redrawn() {
-        output::line("")?;
-    }
     memory.close().await;
     result
 }
@@ -98,14 +96,13 @@ impl<'a> Watch<'a> {
         Self { context, interval: args.interval, configuration, page: String::new(), trouble: None }
     }
 
-    /// Ends only when nobody reads any more.
+    /// Ends only when the first look fails, or nobody reads any more.
     async fn run<R: Report>(
         &mut self,
-        first: R,
         store: &PostgresStore,
         look: impl AsyncFn(&Configuration, &PostgresStore) -> anyhow::Result<R>,
     ) -> anyhow::Result<()> {
-        let mut report = Ok(first);
+        let mut report = Ok(look(&self.configuration, store).await?);
         loop {
             self.tell(report)?;
             tokio::time::sleep(self.interval).await;
