@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use chrono::{DurationRound as _, TimeDelta};
 use serde_json::json;
 
-use crate::domain::ids::{DecisionId, FleetName, OperatorActionId};
+use crate::domain::ids::{DecisionId, FleetName, InstanceId, LaunchId, OperatorActionId};
+use crate::domain::operation::Operation;
 use crate::domain::time::Timestamp;
 use crate::store::DecisionRow;
 use crate::store::history::{
@@ -21,6 +22,10 @@ use crate::store::shared::{bounded, list_limit};
 const RUN_MAX: TimeDelta = TimeDelta::hours(1);
 /// Calls that one decision shows.
 const CALLS_MAX: usize = 1_000;
+/// Registrations that are later are no longer told with the decision that bought the host.
+const REGISTERED_WITHIN: TimeDelta = TimeDelta::days(1);
+/// Rows are written by clocks that are almost the same.
+const BEFORE_A_DRAIN: TimeDelta = TimeDelta::minutes(1);
 
 pub(super) fn standings(rows: &Rows, now: Timestamp) -> Vec<Standing> {
     rows.fleets.iter().map(|(name, row)| standing(rows, now, name, row)).collect()
@@ -88,12 +93,40 @@ pub(super) fn heads(rows: &Rows, query: &DecisionQuery) -> Vec<DecisionHead> {
 pub(super) fn decision(rows: &Rows, id: DecisionId) -> Option<(DecisionRow, Vec<CallRecord>)> {
     let (fleet, one) = decisions(rows).find(|(_, one)| one.id == id)?;
     let follows = |row: &&CallRow| {
-        row.call.decision == Some(id) || row.call.launch.is_some_and(|launch| one.launches.contains(&launch))
+        row.call.decision == Some(id)
+            || row.call.launch.is_some_and(|launch| one.launches.contains(&launch))
+            || registers(rows, &one.launches, row)
+            || takes_out(rows, id, row)
     };
     let mut calls: Vec<_> = rows.calls.iter().filter(follows).collect();
     calls.sort_by_key(|row| (row.at, row.call.id));
     calls.truncate(CALLS_MAX);
     Some((list::row(rows, fleet, one), calls.into_iter().map(call).collect()))
+}
+
+/// Whether a call registers a host of one of these launches. It names no launch: it goes for several at once.
+fn registers(rows: &Rows, launches: &[LaunchId], row: &CallRow) -> bool {
+    let bought = |host: &InstanceId| {
+        let launch = rows.hosts.get(host).and_then(|host| host.host.launch);
+        let launch = launch.filter(|launch| launches.contains(launch));
+        launch.and_then(|launch| rows.launches.get(&launch)).is_some_and(|launch| {
+            let since = launch.launch.created_at;
+            (since..=since + REGISTERED_WITHIN).contains(&row.at)
+        })
+    };
+    row.call.op == Operation::RegisterTargets && row.call.instances.iter().any(bought)
+}
+
+/// Whether a call takes out a host that this decision sent away.
+fn takes_out(rows: &Rows, id: DecisionId, row: &CallRow) -> bool {
+    let mut drains = rows.drains.values().filter(|drain| drain.decision == Some(id));
+    matches!(row.call.op, Operation::DeregisterTargets | Operation::TerminateInstances)
+        && drains.any(|drain| {
+            row.call.fleet == drain.fleet
+                && row.call.instances.contains(&drain.host)
+                && row.at >= drain.drain.started_at - BEFORE_A_DRAIN
+                && drain.ended.is_none_or(|(ended, _)| row.at <= ended)
+        })
 }
 
 fn call(row: &CallRow) -> CallRecord {

@@ -157,7 +157,9 @@ pub(super) async fn decision(
     Ok(Some((decision, calls(tx, id).await?)))
 }
 
-/// The calls that name the decision, and those of the launches that it wanted.
+/// The calls that name the decision, those of the launches that it wanted and that registered their hosts, and those
+/// that took the hosts out which it sent away. These go for several hosts at once, of several decisions maybe, so they
+/// name none: they are found by their hosts, within the host's way in or out.
 async fn calls(tx: &mut Tx, id: DecisionId) -> Result<Vec<CallRecord>, StoreError> {
     let rows = sqlx::query!(
         r#"SELECT c.id, c.at, c.op::text AS "op!", c.launch_id, c.ordinal, c.target_group, c.zone,
@@ -169,7 +171,17 @@ async fn calls(tx: &mut Tx, id: DecisionId) -> Result<Vec<CallRecord>, StoreErro
            WHERE c.id IN (SELECT id FROM scaler.cloud_call WHERE decision_id = $1
                           UNION
                           SELECT k.id FROM scaler.launch l JOIN scaler.cloud_call k ON k.launch_id = l.id
-                          WHERE l.decision_id = $1)
+                          WHERE l.decision_id = $1
+                          UNION
+                          SELECT k.id FROM scaler.launch l JOIN scaler.host h ON h.launch_id = l.id
+                          JOIN scaler.cloud_call k ON k.fleet = l.fleet AND h.instance_id = ANY (k.instance_ids)
+                              AND k.at BETWEEN l.created_at AND l.created_at + interval '1 day'
+                          WHERE l.decision_id = $1 AND k.op = 'RegisterTargets'
+                          UNION
+                          SELECT k.id FROM scaler.drain w
+                          JOIN scaler.cloud_call k ON k.fleet = w.fleet AND w.instance_id = ANY (k.instance_ids)
+                              AND k.at BETWEEN w.started_at - interval '1 minute' AND coalesce(w.ended_at, 'infinity')
+                          WHERE w.decision_id = $1 AND k.op IN ('DeregisterTargets', 'TerminateInstances'))
            ORDER BY c.at, c.id LIMIT $2"#,
         id.0,
         CALLS_MAX,

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use fleet_scaler::decide::plan::{Action, Answer, Granted};
-use fleet_scaler::domain::host::DrainReason;
-use fleet_scaler::domain::ids::{DecisionId, FleetName, InstanceId, OperatorActionId};
+use fleet_scaler::domain::host::{DrainReason, Host, Step};
+use fleet_scaler::domain::ids::{DecisionId, FleetName, InstanceId, OperatorActionId, TargetGroupArn};
 use fleet_scaler::domain::time::{Timestamp, after};
 use fleet_scaler::store::history::{DecisionQuery, EventQuery, Refusal, SeriesQuery};
-use fleet_scaler::store::{CallAnswer, DecisionCommit, Direction, Fence, OperatorActionKind};
+use fleet_scaler::store::{
+    CallAnswer, CloudCall, DecisionCommit, Direction, Fence, Operation, OperatorActionKind,
+};
 
 use super::fixture::{HOUR, World, decision, fresh, run_instances, take, terminate};
 use super::subject::{Subject, on_both_stores};
@@ -19,6 +21,7 @@ on_both_stores![
     pages_of_decisions_meet_whatever_is_decided_in_between,
     decisions_are_found_by_fleet_time_and_action,
     a_decision_is_shown_with_the_calls_that_followed,
+    calls_for_several_hosts_are_shown_with_each_decision,
     pages_of_events_meet_and_are_found_by_kind_and_subject,
     a_standing_says_what_the_whole_fleet_says,
     a_series_has_the_last_observation_of_each_part,
@@ -107,6 +110,42 @@ async fn a_decision_is_shown_with_the_calls_that_followed(world: World) {
     assert_eq!(said, [(end.id, "pending")]);
     assert!(calls[0].answered_at.is_none());
     assert!(world.store.decision(DecisionId(fresh())).await.unwrap().is_none());
+}
+
+/// The loop registers, deregisters and terminates hosts of several decisions in one call, so those calls name none.
+async fn calls_for_several_hosts_are_shown_with_each_decision(world: World) {
+    let (bought, launch) = world.scale_out(2).await;
+    let mut hosts = Vec::new();
+    for host in world.buy(&launch, "a").await {
+        hosts.push(world.step(&host, Step::Run).await);
+    }
+    let group = Some(TargetGroupArn::new("arn:web"));
+    let call = |op, instances: &[&Host]| CloudCall {
+        op,
+        target_group: group.clone().filter(|_| op != Operation::TerminateInstances),
+        instances: instances.iter().map(|host| host.id.clone()).collect(),
+        ..terminate(&world.fence, instances[0], None)
+    };
+    let register = call(Operation::RegisterTargets, &[&hosts[0], &hosts[1]]);
+    world.store.call_begin(&world.fence, &register).await.unwrap();
+    let mut healthy = Vec::new();
+    for host in hosts {
+        healthy.push(world.step(&host, Step::BecomeHealthy).await);
+    }
+    let (first, one) = world.scale_in(&healthy[..1], DrainReason::ScaleIn).await;
+    let (second, other) = world.scale_in(&healthy[1..], DrainReason::Operator).await;
+    let deregister = call(Operation::DeregisterTargets, &[&one[0], &other[0]]);
+    world.store.call_begin(&world.fence, &deregister).await.unwrap();
+    let end = call(Operation::TerminateInstances, &[&one[0]]);
+    world.store.call_begin(&world.fence, &end).await.unwrap();
+    for (decision, expected) in [
+        (bought.id, vec![register.id]),
+        (first.id, vec![deregister.id, end.id]),
+        (second.id, vec![deregister.id]),
+    ] {
+        let (_, calls) = world.store.decision(decision).await.unwrap().unwrap();
+        assert_eq!(calls.iter().map(|call| call.id).collect::<Vec<_>>(), expected);
+    }
 }
 
 async fn pages_of_events_meet_and_are_found_by_kind_and_subject(world: World) {
