@@ -15,7 +15,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 const OPTIONS: [&str; 8] = [
     "--headless=new",
-    // The tests run as root in containers, where there is no sandbox to be had; it shows only what the test itself serves.
+    // The tests run as root in containers, where there is no sandbox to be had; nothing is shown but the test's own.
     "--no-sandbox",
     "--disable-dev-shm-usage",
     "--disable-gpu",
