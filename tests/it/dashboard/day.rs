@@ -63,7 +63,7 @@ impl Clock for DayClock {
 
     fn elapsed(&self) -> Duration {
         let real = SystemClock.elapsed();
-        real + (real - self.began).min(self.length) * (self.speed - 1)
+        real + real.saturating_sub(self.began).min(self.length) * (self.speed - 1)
     }
 
     async fn sleep(&self, span: Duration) {
@@ -154,7 +154,7 @@ fn cloud(port: u16, load: LoadOptions) -> CloudOptions {
     let group_of = |name: &&str| TargetGroupOptions {
         arn: group(name),
         name: (*name).to_owned(),
-        deregistration_delay: Duration::from_secs(60),
+        deregistration_delay: Duration::from_mins(1),
         ..TargetGroupOptions::default()
     };
     let mut options = CloudOptions::default().with_host_port(Some(port)).with_load(load);
@@ -181,7 +181,7 @@ const RUSH: [(f64, f64); 9] = [
 const SHORTAGE: (f64, f64) = (0.7, 0.85);
 
 /// So much of a day, at this speed, with all that has become of it; most of it is over when this returns.
-pub(super) async fn day(length: Duration, speed: u32, tokens: Option<String>) -> Site {
+pub(super) async fn day(length: Duration, speed: u32) -> Site {
     let database = TestDatabase::new().await;
     let clock = DayClock::new(length, speed);
     sqlx::raw_sql(sql(clock.sql())).execute(&database.superuser_pool()).await.unwrap();
@@ -190,7 +190,7 @@ pub(super) async fn day(length: Duration, speed: u32, tokens: Option<String>) ->
     let points = RUSH.map(|(share, rps)| (share * seconds, rps)).into();
     let site = Site::of(Plan {
         database,
-        tokens,
+        tokens: None,
         fleets: FLEETS.map(|name| (name.to_owned(), file(name, port))).into(),
         service: "lease = \"10m\"\n".to_owned(),
         cloud: cloud(port, LoadOptions::Points { points, speed: 1.0, at_end: AtEnd::Hold }),

@@ -31,11 +31,12 @@ impl Driver {
         let (process, port) = spawn();
         let client = crate::http::site::client();
         let mut driver = Self { process, client, base: format!("http://127.0.0.1:{port}"), browser: None };
+        let milliseconds = DEADLINE.as_secs() * 1000;
         let wanted = json!({"capabilities": {"alwaysMatch": {
             "browserName": "chrome",
             "goog:chromeOptions": {"args": options},
             "goog:loggingPrefs": {"browser": "ALL"},
-            "timeouts": {"script": DEADLINE.as_millis() as u64, "pageLoad": DEADLINE.as_millis() as u64},
+            "timeouts": {"script": milliseconds, "pageLoad": milliseconds},
         }}});
         let session = driver.ask(Method::POST, "/session", wanted).await.expect("Chromium starts");
         driver.browser = session["capabilities"]["goog:processID"].as_u64();

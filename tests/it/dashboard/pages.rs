@@ -21,11 +21,12 @@ pub(super) async fn richest(site: &Site, fleet: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_page_is_sound_and_can_be_used_by_everybody_on_every_screen() {
-    let site = day(Duration::from_secs(15), 240, None).await;
+    let site = day(Duration::from_secs(15), 240).await;
     site.post("/fleets/search/pause", &json!({"reason": "the index is built anew", "actor": "ada"}))
         .await
         .with(200);
     site.until("/fleets/batch", |fleet| fleet["breaker"]["open"] == true).await;
+    site.until("/decisions?fleet=web&action=scale_out", |page| page["decisions"] != json!([])).await;
     let browser = Browser::start().await;
     let decision = richest(&site, "web").await;
     let mut wrong = Vec::new();
@@ -40,6 +41,10 @@ async fn every_page_is_sound_and_can_be_used_by_everybody_on_every_screen() {
         browser.open(&format!("http://{}{path}", site.address)).await;
         wrong.extend(browser.complaints(&[]).await);
         wrong.extend(faults(&browser, path, &Screen::ALL).await);
+    }
+    // The decision says what its rule had counted by then, and what its target read.
+    for seen in ["it takes 2 of 3", "60 % ± 10 % wanted"] {
+        browser.until_says(".seen-then", seen).await;
     }
     browser.open(&format!("http://{}/fleets/web", site.address)).await;
     for span in 1..=4 {

@@ -11,7 +11,7 @@ use super::pages::richest;
 use crate::http::site::Site;
 
 /// Three hours, the last of which has the rise, the top and the way down.
-const LENGTH: Duration = Duration::from_secs(240);
+const LENGTH: Duration = Duration::from_mins(4);
 const SPEED: u32 = 45;
 
 /// The lower edge of the last part of the page that is seen whole within `most` pixels; with a dialogue, the
@@ -64,7 +64,7 @@ async fn open(browser: &Browser, site: &Site, path: &str) {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "it writes the pictures of the documents and takes minutes: make screenshots"]
 async fn the_documents_show_the_page_as_it_is() {
-    let site = day(LENGTH, SPEED, None).await;
+    let site = day(LENGTH, SPEED).await;
     let pause = json!({"reason": "the index is built anew", "direction": "in", "actor": "ada", "for": "2h"});
     site.post("/fleets/search/pause", &pause).await.with(200);
     site.until("/fleets/batch", |fleet| fleet["breaker"]["open"] == true).await;
