@@ -40,11 +40,11 @@ pub struct Snapshot {
     pub orphans: u32,
     /// Where the balancer sends no traffic.
     pub unserved: Unserved,
-    /// How long hosts of this fleet take from launch to healthy: the 95th percentile of the last ones; `None`: too few are
-    /// known.
-    pub boot_time: Option<Duration>,
     /// Whether the cloud could be described this tick. If not, hosts are as last known and nothing is torn down.
     pub cloud: CloudView,
+    /// How long a host takes from its launch until it is healthy: a high percentile (95 %) of the last ones. `None`:
+    /// nobody has measured it.
+    pub boot_time: Option<Duration>,
 }
 
 /// Zones in which a target group calls hosts of this fleet not in use: its load balancer does not serve the zone, or no

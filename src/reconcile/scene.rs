@@ -180,7 +180,6 @@ pub async fn snapshot(
             .collect(),
         orphans: scene.orphans,
         unserved: scene.unserved.clone(),
-        boot_time: scene.boot_times.as_ref().map(|times| times.p95),
         current,
         window: stored.window.clone(),
         memory: stored.memory.clone(),
@@ -191,6 +190,7 @@ pub async fn snapshot(
             Ok(_) => CloudView::Fresh,
             Err(error) => CloudView::Unknown(error.to_string()),
         },
+        boot_time: scene.boot_times.as_ref().map(|times| times.p95),
         policy,
     }
 }

@@ -17,6 +17,7 @@ mod process;
 mod proxy;
 #[cfg(feature = "aws")]
 mod replicas;
+mod schedules;
 mod swallowed;
 mod tags;
 mod told;

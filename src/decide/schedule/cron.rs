@@ -1,7 +1,7 @@
 //! Cron expressions, as points on a wall clock without a zone.
 //!
 //! A crate reads them and walks the calendar. It is only ever asked about a clock that is never put forward or back: what
-//! daylight saving does to such a clock is one rule, and it stands in [`super::zone`], where it can be tested by itself.
+//! daylight saving does to such a clock is one rule, and it stands in a file of its own (`zone.rs`).
 //! Here also stands what is wrong with an expression, field by field: the crate says that something is wrong, and reads
 //! some slips without a word (a weekday's name where the hour belongs becomes a number).
 
@@ -98,11 +98,13 @@ impl Cron {
         let text = fields.join(" ");
         let pattern = read(&text).ok_or_else(|| format!("{text:?} is not understood: write {example}"))?;
         let cron = Self { text, pattern: Arc::new(pattern) };
-        if cron.first_after(beginning()).is_some() {
-            return Ok(cron);
+        if cron.first_after(beginning()).is_none() {
+            let text = &cron.text;
+            return Err(format!(
+                "{text:?} never comes: no month that it names has such a day; write {example}"
+            ));
         }
-        let text = &cron.text;
-        Err(format!("{text:?} never comes: no month that it names has such a day; write {example}"))
+        Ok(cron)
     }
 
     /// As it is written.

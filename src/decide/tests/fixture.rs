@@ -126,8 +126,8 @@ impl Fleet {
             pools: Vec::new(),
             orphans: 0,
             unserved: Unserved::default(),
-            boot_time: None,
             cloud: CloudView::Fresh,
+            boot_time: None,
         };
         let mut fleet = Self { policy, snapshot };
         fleet.observed(cpu, Some(count));

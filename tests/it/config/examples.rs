@@ -21,6 +21,8 @@ use fleet_scaler::domain::host::{Host, HostState};
 use fleet_scaler::domain::ids::{FleetName, InstanceId, InstanceType, Zone};
 use fleet_scaler::domain::time::Timestamp;
 
+use serde_json::json;
+
 use super::load_bare;
 
 /// The values of one observation, by signal.
@@ -98,16 +100,16 @@ impl Story {
         let healthy = u32::try_from(healthy).expect("few hosts");
         let values: BTreeMap<_, _> =
             seen.iter().map(|(name, value)| ((*name).to_owned(), Value::exact(*value))).collect();
-        Observation {
-            at: self.now,
-            values,
-            hosts_heard: healthy,
-            hosts_asked: healthy,
-            recommended: None,
-            faults: Vec::new(),
-            quarantined: Vec::new(),
-            unserved: Vec::new(),
-        }
+        // As it would come back from the store.
+        let observation = json!({
+            "at": self.now,
+            "values": values,
+            "hosts_heard": healthy,
+            "hosts_asked": healthy,
+            "recommended": null,
+            "faults": [],
+        });
+        serde_json::from_value(observation).expect("an observation")
     }
 
     fn snapshot(&self, seen: Seen<'_>) -> Snapshot {
