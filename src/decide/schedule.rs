@@ -18,7 +18,7 @@ use crate::domain::time::Timestamp;
 /// Starts that are looked at for one that lasts: a start that lies with its end in a skipped hour lasts no time.
 const STARTS_TRIED: usize = 10;
 /// Ends that are looked at for one that is no start as well.
-const ENDS_TRIED: usize = 100;
+const ENDS_TRIED: usize = 20;
 
 /// Other bounds for a time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

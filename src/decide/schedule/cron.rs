@@ -97,14 +97,12 @@ impl Cron {
         }
         let text = fields.join(" ");
         let pattern = read(&text).ok_or_else(|| format!("{text:?} is not understood: write {example}"))?;
-        let cron = Self { text, pattern: Arc::new(pattern) };
-        if cron.first_after(beginning()).is_none() {
-            let text = &cron.text;
+        if !ever_comes(&text) {
             return Err(format!(
                 "{text:?} never comes: no month that it names has such a day; write {example}"
             ));
         }
-        Ok(cron)
+        Ok(Self { text, pattern: Arc::new(pattern) })
     }
 
     /// As it is written.
@@ -124,9 +122,14 @@ impl Cron {
     }
 }
 
-/// From where an expression is tried out: whatever comes at all comes within the 400 years in which the calendar repeats.
-fn beginning() -> NaiveDateTime {
-    NaiveDate::from_ymd_opt(2000, 1, 1).unwrap_or_default().and_time(chrono::NaiveTime::MIN)
+/// Whether an expression names any day that there is. Leap years and days of the week come round every 28 years, as long as
+/// no leap year is left out; and the search is as short as the years are few.
+fn ever_comes(text: &str) -> bool {
+    let years = format!("0 {text} 2000-2027");
+    let parser = CronParser::builder().seconds(Seconds::Required).year(Year::Required).build();
+    let beginning = NaiveDate::from_ymd_opt(2000, 1, 1).map(|day| day.and_time(chrono::NaiveTime::MIN));
+    let pattern = parser.parse(&years).ok();
+    beginning.zip(pattern).is_some_and(|(from, pattern)| pattern.find_next_occurrence(&from, true).is_ok())
 }
 
 fn read(text: &str) -> Option<croner::Cron> {

@@ -126,6 +126,16 @@ fn the_rarest_day_is_found_from_far_away() {
     assert!(!is_in_force(&leap, "2103-12-31T12:00"));
 }
 
+#[test]
+fn what_comes_once_in_28_years_comes_and_what_has_no_day_is_refused() {
+    for text in ["0 0 * 2 SUN#5", "0 0 29 2 *", "0 0 31 1,3 *", "0 0 L 2 *", "0 0 30 2 MON"] {
+        assert!(Cron::parse(text).is_ok(), "{text}");
+    }
+    for text in ["0 0 30 2 *", "0 0 31 2,4,6,9,11 *"] {
+        assert!(Cron::parse(text).unwrap_err().contains("never comes"), "{text}");
+    }
+}
+
 const ZONES: [&str; 8] = [
     "Europe/Berlin",
     "America/New_York",
