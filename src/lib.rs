@@ -13,10 +13,12 @@
 //! | 3 | [`clock`], [`entropy`], [`provider`], [`signals`], [`store`] | contracts: traits and what they speak of |
 //! | 4 | the folders of the same names | implementations of the contracts |
 //! | 5 | [`reconcile`] | the loop |
+//! | 5 | [`backtest`] | what a policy would have done on a day that is known |
 //! | 5 | [`view`] | what people and programs are told |
 //! | 6 | [`http`] | the API, health and metrics |
 //! | 7 | [`cli`] | one file a command |
 
+pub mod backtest;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -13,7 +13,7 @@ use syn::visit::{self, Visit};
 use super::{Source, assert_none, sources};
 
 /// Every top-level module with its layer. A folder beside a contract is one layer higher than the contract.
-const LAYERS: [(&str, u8); 12] = [
+const LAYERS: [(&str, u8); 13] = [
     ("domain", 0),
     ("decide", 1),
     ("config", 2),
@@ -23,6 +23,7 @@ const LAYERS: [(&str, u8); 12] = [
     ("signals", 3),
     ("store", 3),
     ("reconcile", 5),
+    ("backtest", 5),
     ("view", 5),
     ("http", 6),
     ("cli", 7),
