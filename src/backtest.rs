@@ -5,6 +5,8 @@
 //! rules that others ship. The plant moves the fleet through the day, and every scaler sees the same one. What came of
 //! it is a [`Run`], and the measures are made of runs alone.
 
+pub mod rivals;
+
 /// Seconds since the start of what is replayed.
 pub type Second = u32;
 
