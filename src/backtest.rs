@@ -5,7 +5,9 @@
 //! rules that others ship. The plant moves the fleet through the day, and every scaler sees the same one. What came of
 //! it is a [`Run`], and the measures are made of runs alone.
 
+pub mod measures;
 pub mod rivals;
+pub mod trace;
 
 /// Seconds since the start of what is replayed.
 pub type Second = u32;
