@@ -6,7 +6,9 @@
 //! it is a [`Run`], and the measures are made of runs alone.
 
 pub mod measures;
+pub mod plant;
 pub mod rivals;
+pub mod shipped;
 pub mod trace;
 
 /// Seconds since the start of what is replayed.
@@ -59,7 +61,7 @@ pub struct Run {
     pub serving: Vec<u32>,
     /// Hosts that were paid for: booting, serving and draining.
     pub paid: Vec<u32>,
-    /// Load that nobody could serve, in hosts that are wholly busy.
+    /// Load beyond what the hosts that served could take within the service level, in hosts that are wholly busy.
     pub unserved: Vec<f64>,
     /// How many times the size wanted changed.
     pub moves: u32,

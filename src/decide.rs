@@ -30,6 +30,7 @@ mod targets;
 mod telling;
 #[cfg(test)]
 mod tests;
+pub mod trail;
 mod wording;
 
 pub use engine::decide;

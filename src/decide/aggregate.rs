@@ -84,6 +84,7 @@ pub fn observe(sample: &Sample<'_>) -> Observation {
         faults: sample.faults.iter().take(MOST_FAULTS).cloned().collect(),
         quarantined: Vec::new(),
         unserved: Vec::new(),
+        trails: BTreeMap::new(),
     }
 }
 

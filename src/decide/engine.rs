@@ -14,7 +14,9 @@ use crate::decide::signal::Observation;
 use crate::decide::snapshot::Snapshot;
 use crate::decide::stops::Stops;
 use crate::decide::supply;
+use crate::decide::targets;
 use crate::decide::telling::Outcome;
+use crate::decide::trail;
 use crate::domain::host::DrainReason;
 
 /// What is to be done about one fleet at one moment, and why.
@@ -99,5 +101,9 @@ fn observation(census: &Census<'_>, opinions: &[Opinion]) -> Observation {
         Advice::Stay => Some(census.desired),
         Advice::Blind => None,
     };
-    Observation { recommended, ..census.snapshot.current.clone() }
+    let learned = census.policy.targets.iter().filter_map(|target| {
+        let trail = trail::next(target, census, targets::hosts_under(target, census))?;
+        Some((target.name.clone(), trail))
+    });
+    Observation { recommended, trails: learned.collect(), ..census.snapshot.current.clone() }
 }

@@ -98,10 +98,10 @@ pub(super) enum Because {
     NoValue { signals: Vec<SignalName> },
     /// The values are there and the result is not (a division by zero).
     NoResult { with: String },
-    /// A value is close enough to its target.
-    Inside { signal: SignalName, value: f64, target: f64, tolerance: f64 },
-    /// It is not, and this is the size that would bring it there.
-    Outside { signal: SignalName, value: f64, target: f64, hosts: u32, size: u32 },
+    /// The hosts that are wanted are enough, and not too many.
+    Enough { signal: SignalName, value: f64, limit: f64, headroom: f64 },
+    /// They are not, or too many, and this is the size that fits.
+    Outside { signal: SignalName, value: f64, target: f64, hosts: u32, headroom: f64, size: u32 },
     /// It is above its target, and the hosts already wanted are to bring it down.
     OnItsWay { signal: SignalName, value: f64, target: f64, size: u32 },
     /// Silent hosts could turn the direction.
@@ -122,13 +122,19 @@ impl fmt::Display for Because {
                 write!(f, "unknown: {} {verb} no value", signals.join(", "))
             }
             Self::NoResult { with } => write!(f, "unknown: {with} cannot be computed"),
-            Self::Inside { signal, value, target, tolerance } => {
-                let (value, target) = (number(*value), number(*target));
-                write!(f, "{signal} {value} is inside {target} ± {}", percent(*tolerance))
+            Self::Enough { signal, value, limit, headroom } => {
+                let (value, limit) = (number(*value), number(*limit));
+                write!(f, "{signal} {value}, at most {limit} wanted{}", with_headroom(*headroom))
             }
-            Self::Outside { signal, value, target, hosts: over, size } => {
+            Self::Outside { signal, value, target, hosts: over, headroom, size } => {
                 let (value, target) = (number(*value), number(*target));
-                write!(f, "{signal} {value} over {}, {target} wanted: {}", hosts(*over), hosts(*size))
+                let headroom = with_headroom(*headroom);
+                write!(
+                    f,
+                    "{signal} {value} over {}, {target} wanted{headroom}: {}",
+                    hosts(*over),
+                    hosts(*size)
+                )
             }
             Self::OnItsWay { signal, value, target, size } => {
                 let (value, target) = (number(*value), number(*target));
@@ -145,6 +151,12 @@ impl fmt::Display for Because {
             Self::NoHosts => f.write_str("no host is in service to judge by"),
         }
     }
+}
+
+/// The head-room that was learned, in whole percent; nothing where there is none.
+fn with_headroom(headroom: f64) -> String {
+    let share = (headroom * 100.0).round() / 100.0;
+    if share.abs() < 0.005 { String::new() } else { format!(" with {} head-room", percent(share)) }
 }
 
 impl Opinion {

@@ -50,6 +50,12 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// How far back observations are of use: the scale-in window and the longest rule, with room for slow ticks.
+    #[must_use]
+    pub fn looks_back(&self) -> Duration {
+        looks_back(self.interval, &self.rules, &self.scale_in)
+    }
+
     /// Every signal that a rule or a target uses.
     #[must_use]
     pub fn signals(&self) -> BTreeSet<SignalName> {
@@ -62,6 +68,13 @@ impl Policy {
     pub fn bounds(&self, now: Timestamp) -> Bounds {
         Bounds::at(&self.size, &self.schedules, now)
     }
+}
+
+/// [`Policy::looks_back`], for who has no whole policy yet.
+#[must_use]
+pub fn looks_back(interval: Duration, rules: &[Rule], scale_in: &ScaleIn) -> Duration {
+    let longest = rules.iter().map(|rule| rule.sustained.of).max().unwrap_or(1);
+    scale_in.window.max(interval * longest) * 2 + interval * 4
 }
 
 impl SizePolicy {
@@ -190,7 +203,7 @@ pub(super) fn to_size(size: f64) -> u32 {
     size as u32
 }
 
-/// "Keep this signal at that value": size = ceil(hosts × value / target), as the Kubernetes HPA computes it.
+/// "Keep this signal at that value": in proportion, with a head-room that is learned from how the load has behaved.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Target {
     /// Its name; unique in the fleet.
@@ -199,8 +212,10 @@ pub struct Target {
     pub signal: SignalName,
     /// The value to keep.
     pub value: f64,
-    /// Relative distance from the value within which nothing is done, 0–1.
+    /// How far the signal may be above the value before hosts are added, relative to it, 0–1.
     pub tolerance: f64,
+    /// Share of the load that may come before its hosts do, 0–1: the head-room is learned to keep it.
+    pub shortfall: f64,
 }
 
 /// How long after a change of size the next one waits.

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::decide::condition::{Facet, check_name};
+use crate::decide::trail::Trail;
 use crate::domain::ids::{InstanceId, Zone};
 use crate::domain::time::Timestamp;
 
@@ -84,6 +85,9 @@ pub struct Observation {
     /// Zones to which the balancer sends no traffic, by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unserved: Vec<Zone>,
+    /// What each target had learned of its signal by then, by the target's name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub trails: BTreeMap<String, Trail>,
 }
 
 impl Catalog {
@@ -106,6 +110,22 @@ impl Value {
 }
 
 impl Observation {
+    /// Nothing observed.
+    #[must_use]
+    pub fn empty(at: Timestamp) -> Self {
+        Self {
+            at,
+            values: BTreeMap::new(),
+            hosts_heard: 0,
+            hosts_asked: 0,
+            recommended: None,
+            faults: Vec::new(),
+            quarantined: Vec::new(),
+            unserved: Vec::new(),
+            trails: BTreeMap::new(),
+        }
+    }
+
     /// A signal's number; `None`: it has no value, or one that is not finite, which is no value either.
     #[must_use]
     pub fn value(&self, name: &str, facet: Facet) -> Option<f64> {

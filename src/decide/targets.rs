@@ -7,6 +7,7 @@ use crate::decide::condition::Facet;
 use crate::decide::opinion::{Because, Opinion, Source, Wish};
 use crate::decide::policy::{Target, to_size};
 use crate::decide::signal::split_host_signal;
+use crate::decide::trail::{self, Learned};
 
 /// Computed sizes are off by a little more than nothing; without this, `4 × 0.6 / 0.6` asks for five hosts.
 const NOISE: f64 = 1e-9;
@@ -26,41 +27,40 @@ fn judge(target: &Target, census: &Census<'_>) -> (Wish, Because) {
         return (Wish::Unknown, Because::NoValue { signals: vec![target.signal.clone()] });
     };
     let count = hosts_under(target, census);
+    let desired = census.desired;
     if count == 0 {
-        return (Wish::Size(census.desired), Because::NoHosts);
+        return (Wish::Size(desired), Because::NoHosts);
     }
+    let learned = Learned::of(target, census);
     // Out must be justified with silent hosts at rest, in with silent hosts at full load.
-    let (low, high) = (Side::of(target, if_idle, count), Side::of(target, if_busy, count));
+    let side = |value| Side::of(target, &learned, (value, count), desired);
+    let (low, high) = (side(if_idle), side(if_busy));
     let signal = target.signal.clone();
+    let outside = |size| Because::Outside {
+        signal: signal.clone(),
+        value: heard,
+        target: target.value,
+        hosts: count,
+        headroom: learned.headroom,
+        size,
+    };
     match (low.way, high.way) {
-        (Ordering::Greater, Ordering::Greater) => above(target, low, heard, count, census.desired),
-        (Ordering::Less, Ordering::Less) => {
-            let because = Because::Outside {
-                signal,
-                value: heard,
-                target: target.value,
-                hosts: count,
-                size: high.size,
-            };
-            (Wish::Size(high.size.min(census.desired)), because)
+        (Ordering::Greater, _) => {
+            let size = side(heard).size.max(low.size);
+            (Wish::Size(size), outside(size))
+        }
+        (_, Ordering::Less) => (Wish::Size(high.size), outside(high.size)),
+        (Ordering::Equal, Ordering::Equal) if heard > learned.limit => {
+            let because = Because::OnItsWay { signal, value: heard, target: target.value, size: desired };
+            (Wish::Size(desired), because)
         }
         (Ordering::Equal, Ordering::Equal) => {
-            let (value, tolerance) = (heard, target.tolerance);
-            (Wish::Size(census.desired), Because::Inside { signal, value, target: target.value, tolerance })
+            let (value, limit) = (heard, learned.limit);
+            (Wish::Size(desired), Because::Enough { signal, value, limit, headroom: learned.headroom })
         }
-        (Ordering::Less | Ordering::Equal | Ordering::Greater, _) => {
-            (Wish::Size(census.desired), Because::Torn { signal, if_idle, if_busy, target: target.value })
+        (Ordering::Less | Ordering::Equal, _) => {
+            (Wish::Size(desired), Because::Torn { signal, if_idle, if_busy, target: target.value })
         }
-    }
-}
-
-/// Above the target: never a reason for fewer hosts, even where those that are still booting make the sum come out so.
-fn above(target: &Target, low: Side, value: f64, over: u32, desired: u32) -> (Wish, Because) {
-    let (signal, target, size) = (target.signal.clone(), target.value, low.size);
-    if size > desired {
-        (Wish::Size(size), Because::Outside { signal, value, target, hosts: over, size })
-    } else {
-        (Wish::Size(desired), Because::OnItsWay { signal, value, target, size: desired })
     }
 }
 
@@ -72,16 +72,25 @@ struct Side {
 }
 
 impl Side {
-    fn of(target: &Target, value: f64, over: u32) -> Self {
-        let ratio = value / target.value;
-        let way = if ratio > 1.0 + target.tolerance + NOISE {
+    /// More hosts are needed when those that are wanted could not carry the load and its head-room below the limit;
+    /// fewer when a good part of them would be too many. Above the limit there is never a reason for fewer hosts, even
+    /// where those that are still booting make the sum come out so.
+    fn of(target: &Target, learned: &Learned, (value, hosts): (f64, u32), desired: u32) -> Self {
+        let load = learned.level(trail::load(target, value, hosts));
+        let need = load * (1.0 + learned.headroom) / learned.limit;
+        let size = to_size((need * (1.0 + learned.margin) - NOISE).ceil());
+        let wanted = f64::from(desired);
+        let way = if need > wanted + NOISE {
             Ordering::Greater
-        } else if ratio < 1.0 - target.tolerance - NOISE {
+        } else if value <= learned.limit
+            && size < desired
+            && f64::from(size) <= wanted * (1.0 - learned.slack) + NOISE
+        {
             Ordering::Less
         } else {
             Ordering::Equal
         };
-        Self { way, size: to_size((f64::from(over) * ratio - NOISE).ceil()) }
+        Self { way, size }
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::config::fleet::FleetConfig;
 use crate::decide::Snapshot;
 use crate::decide::aggregate::{self, HostCounts, Sample};
-use crate::decide::policy::{Place, Policy};
+use crate::decide::policy::{Place, Policy, looks_back};
 use crate::decide::signal::Observation;
 use crate::decide::snapshot::{CloudView, Deregistration, HostView, OpenLaunch, Protection, Unserved};
 use crate::domain::boot::BootTimes;
@@ -59,7 +59,14 @@ pub async fn read(
     references.refresh_joined(&*parts.store, config).await?;
     references.refresh_boots(&*parts.store, &*parts.clock, config).await?;
     let world = lookout.look(config.interval / 2).await;
-    let stored = parts.store.fleet_load(&config.name, horizon(config), config.safety.budget_per).await?;
+    let stored = parts
+        .store
+        .fleet_load(
+            &config.name,
+            looks_back(config.interval, &config.rules, &config.scale_in),
+            config.safety.budget_per,
+        )
+        .await?;
     let read_at = parts.clock.elapsed();
     let cloud = &*parts.cloud;
     let mut faults = Vec::new();
@@ -139,12 +146,6 @@ fn quarantined(
     let Ok(world) = world else { return BTreeSet::new() };
     let astray = stored.hosts.iter().filter(|host| world.is_astray(&host.id, owner, &host.fleet));
     astray.map(|host| host.id.clone()).collect()
-}
-
-/// How far back observations are of use: the scale-in window and the longest rule, with room for slow ticks.
-fn horizon(config: &FleetConfig) -> Duration {
-    let longest = config.rules.iter().map(|rule| rule.sustained.of).max().unwrap_or(1);
-    config.scale_in.window.max(config.interval * longest) * 2 + config.interval * 4
 }
 
 fn groups_of_interest(

@@ -166,11 +166,19 @@ pub(super) fn read_targets(file: &mut Section<'_, '_>, catalog: &Catalog) -> Vec
             let value =
                 target.required(key("value", "The value to keep it at.").example("0.60"), &above(0.0, 1e15));
             let tolerance = target.or(
-                key("tolerance", "Relative distance from the value within which nothing is done."),
+                key("tolerance", "How far above the value, relative to it, the signal may be before hosts are added."),
                 &Fraction,
                 0.10,
             );
-            Some(Target { name: name?.value, signal: signal?.value, value: value?.value, tolerance })
+            let shortfall = target.or(
+                key(
+                    "shortfall",
+                    "Share of the load that may come before the hosts for it do; head-room is learned to keep it.",
+                ),
+                &Fraction,
+                0.001,
+            );
+            Some(Target { name: name?.value, signal: signal?.value, value: value?.value, tolerance, shortfall })
         },
     )
 }

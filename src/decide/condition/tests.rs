@@ -28,6 +28,7 @@ fn observation(values: &[(&str, f64)]) -> Observation {
         faults: Vec::new(),
         quarantined: Vec::new(),
         unserved: Vec::new(),
+        trails: BTreeMap::new(),
     }
 }
 

@@ -59,7 +59,7 @@ pub(super) fn rule(name: &str, when: &str, (hits, of): (u32, u32), action: RuleA
 }
 
 pub(super) fn cpu_target() -> Target {
-    Target { name: "cpu-60".into(), signal: "cpu.avg".into(), value: 0.6, tolerance: 0.1 }
+    Target { name: "cpu-60".into(), signal: "cpu.avg".into(), value: 0.6, tolerance: 0.1, shortfall: 0.001 }
 }
 
 fn policy() -> Policy {
@@ -249,6 +249,7 @@ pub(super) fn observation(at: Timestamp, cpu: f64, asked: u32, recommended: Opti
         faults: Vec::new(),
         quarantined: Vec::new(),
         unserved: Vec::new(),
+        trails: BTreeMap::new(),
     }
 }
 

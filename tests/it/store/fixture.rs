@@ -181,6 +181,7 @@ pub(super) fn observation(at: Timestamp) -> Observation {
         faults: vec!["slow".into()],
         quarantined: Vec::new(),
         unserved: Vec::new(),
+        trails: BTreeMap::new(),
     }
 }
 

@@ -1,0 +1,139 @@
+//! Who is compared, and which constants each may choose from.
+
+use std::time::Duration;
+
+use fleet_scaler::backtest::Scaler;
+use fleet_scaler::backtest::rivals::Rival;
+use fleet_scaler::backtest::shipped::{SIGNAL, Shipped};
+use fleet_scaler::decide::policy::{
+    Cooldown, Mode, Place, Policy, Safety, ScaleIn, SizePolicy, Target, VictimOrder,
+};
+use fleet_scaler::domain::ids::{FleetName, SubnetId, Zone};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// How ours is called.
+pub const OURS: &str = "fleet-scaler";
+
+/// Targets that everybody may choose from.
+pub const TARGETS: (f64, f64, u32) = (0.35, 0.8, 18);
+
+/// Targets of the same range that ours chooses from: fewer, since it has a second constant to choose.
+const OUR_TARGETS: [f64; 8] = [0.35, 0.5, 0.6, 0.65, 0.675, 0.7, 0.725, 0.75];
+
+/// Shares of the load that may fall short, of which ours chooses one; the middle one is the default.
+const SHORTFALLS: [f64; 3] = [0.0003, 0.001, 0.003];
+
+/// One that is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Contestant {
+    /// The shipped decision.
+    Ours,
+    /// A model of somebody else's rule.
+    Rival(Rival),
+}
+
+/// One choice of constants.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Constants {
+    pub target: f64,
+    /// Only of ours.
+    pub shortfall: f64,
+}
+
+impl Contestant {
+    pub fn all() -> Vec<Self> {
+        std::iter::once(Self::Ours).chain(Rival::ALL.map(Self::Rival)).collect()
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ours => OURS,
+            Self::Rival(rival) => rival.name(),
+        }
+    }
+
+    /// Every choice that it has.
+    pub fn choices(self) -> Vec<Constants> {
+        let (least, most, steps) = TARGETS;
+        match self {
+            Self::Rival(_) => (0..=steps)
+                .map(|step| least + (most - least) * f64::from(step) / f64::from(steps))
+                .map(|target| Constants { target, shortfall: 0.0 })
+                .collect(),
+            Self::Ours => OUR_TARGETS
+                .iter()
+                .flat_map(|&target| SHORTFALLS.map(|shortfall| Constants { target, shortfall }))
+                .collect(),
+        }
+    }
+
+    /// With these constants, anew.
+    pub fn with(self, constants: Constants) -> Box<dyn Scaler> {
+        match self {
+            Self::Rival(rival) => rival.with_target(constants.target),
+            Self::Ours => Box::new(Shipped::new(OURS, fitted(constants))),
+        }
+    }
+
+    /// At this target, everything else as it comes.
+    pub fn at(self, target: f64) -> Box<dyn Scaler> {
+        self.with(Constants { target, shortfall: 0.001 })
+    }
+
+    /// As its documentation sets it up; ours with every default that a fleet's file leaves out.
+    pub fn as_documented(self) -> Box<dyn Scaler> {
+        match self {
+            Self::Rival(rival) => rival.documented_default(),
+            Self::Ours => Box::new(Shipped::new(OURS, default_policy())),
+        }
+    }
+}
+
+/// What an operator of a hundred hosts writes: steps and budget that fit the fleet, and a quick way out.
+fn fitted(constants: Constants) -> Policy {
+    let mut policy = default_policy();
+    policy.targets[0].value = constants.target;
+    policy.targets[0].shortfall = constants.shortfall;
+    policy.size.step_in_max = 1_000;
+    policy.safety.budget_count = 10_000;
+    policy.cooldown.scale_out = Duration::from_secs(15);
+    policy
+}
+
+/// The defaults of a fleet's file, and the target of the example.
+fn default_policy() -> Policy {
+    Policy {
+        fleet: FleetName::new("bench"),
+        mode: Mode::Live,
+        interval: Duration::from_secs(15),
+        size: SizePolicy { min: 1, max: 1_000, step_out_max: None, step_in_max: 1 },
+        rules: Vec::new(),
+        targets: vec![Target {
+            name: "cpu".to_owned(),
+            signal: SIGNAL.to_owned(),
+            value: 0.6,
+            tolerance: 0.1,
+            shortfall: 0.001,
+        }],
+        cooldown: Cooldown { scale_out: MINUTE, scale_in: 5 * MINUTE },
+        scale_in: ScaleIn {
+            window: 5 * MINUTE,
+            order: VictimOrder::Oldest,
+            protect_tag: "fleet-scaler:protect".to_owned(),
+        },
+        safety: Safety {
+            halt_unhealthy: 0.2,
+            budget_count: 5,
+            budget_per: 10 * MINUTE,
+            launch_failures_max: 3,
+            breaker_reset: 10 * MINUTE,
+        },
+        quorum: 0.75,
+        boot_timeout: 15 * MINUTE,
+        health_grace: 2 * MINUTE,
+        target_groups: Vec::new(),
+        places: vec![Place { zone: Zone::new("a"), subnet: SubnetId::new("subnet-a") }],
+        instance_types: Vec::new(),
+    }
+}
