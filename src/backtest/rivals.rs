@@ -183,6 +183,11 @@ impl<T: Copy> Recent<T> {
         }
     }
 
+    /// The value of a moment: the last one until then.
+    fn at(&self, moment: Second) -> Option<T> {
+        self.0.iter().rev().find(|(at, _)| *at <= moment).map(|(_, value)| *value)
+    }
+
     fn values(&self) -> impl Iterator<Item = T> {
         self.0.iter().map(|(_, value)| *value)
     }

@@ -186,15 +186,15 @@ fn name_and_step(file: &Path) -> Result<(String, Second), TraceError> {
         return Err(unfit("a trace's name ends in .csv or .csv.gz".to_owned()));
     };
     let suffix = stem.rsplit_once('_').map_or("", |(_, suffix)| suffix);
-    let Some(step) = seconds(suffix) else {
+    let Some(interval) = seconds(suffix) else {
         return Err(unfit(format!(
             "its name does not end in the interval of its rows; {stem}_60s.csv would say a minute (also _5m, _1h)"
         )));
     };
-    if !(1..=STEP_MAX).contains(&step) {
+    if !(1..=STEP_MAX).contains(&interval) {
         return Err(unfit(format!("the interval {suffix} is not from 1s to 24h")));
     }
-    Ok((stem.to_owned(), step))
+    Ok((stem.to_owned(), interval))
 }
 
 /// `60s`, `5m`, `1h` in seconds.

@@ -6,8 +6,9 @@
 //! `percentage` of the count (rounded up, whichever its sign) or a `value`. Every 10 s, with 5 min of rest after any
 //! action. The documentation's example adds one from 70 % on and removes one below 30 %.
 //!
-//! Assumed: the query gives the last minute (its default window) with one number each 10 s. The example bounds its upper
-//! check at 100 %, which a fleet that is wholly busy would be out of; the bound is optional, and is left out here.
+//! Assumed: the query gives the last minute (its default window) with one number each 10 s, whichever was seen last by
+//! then. The example bounds its upper check at 100 %, which a fleet that is wholly busy would be out of; the bound is
+//! optional, and is left out here.
 
 use super::nomad_target_value::{EVALUATION, is_cooling};
 use super::{NOISE, Recent, ceil, group_average};
@@ -15,6 +16,7 @@ use crate::backtest::{Scaler, Second, Sight};
 
 pub(super) const NAME: &str = "nomad-threshold";
 const QUERY_WINDOW: Second = 60;
+const QUERY_STEP: Second = 10;
 const WITHIN_BOUNDS_TRIGGER: usize = 5;
 /// The example's bounds in shares of the utilisation in their middle.
 const CENTRE: f64 = 0.5;
@@ -64,7 +66,8 @@ impl Check {
 #[derive(Clone, Debug)]
 pub struct NomadThreshold {
     checks: [Check; 2],
-    metrics: Recent<f64>,
+    /// What was seen; `None`: nobody answered.
+    metrics: Recent<Option<f64>>,
     acted_at: Option<Second>,
 }
 
@@ -89,6 +92,12 @@ impl NomadThreshold {
     pub fn of(checks: [Check; 2]) -> Self {
         Self { checks, metrics: Recent::default(), acted_at: None }
     }
+
+    /// The numbers that the query gives.
+    fn series(&self, now: Second) -> Vec<f64> {
+        let ages = (0..QUERY_WINDOW).step_by(QUERY_STEP as usize);
+        ages.filter_map(|age| self.metrics.at(now.checked_sub(age)?).flatten()).collect()
+    }
 }
 
 impl Scaler for NomadThreshold {
@@ -102,15 +111,14 @@ impl Scaler for NomadThreshold {
 
     fn size(&mut self, sight: &Sight<'_>) -> u32 {
         let count = sight.desired;
-        self.metrics.forget(sight.now, QUERY_WINDOW);
-        if let Some(metric) = group_average(sight) {
-            self.metrics.push(sight.now, metric);
-        }
+        self.metrics.forget(sight.now, 2 * QUERY_WINDOW);
+        self.metrics.push(sight.now, group_average(sight));
         if is_cooling(self.acted_at, sight.now) {
             return count;
         }
+        let series = self.series(sight.now);
         let holds = |check: &&Check| {
-            self.metrics.values().filter(|metric| check.holds(*metric)).count() >= WITHIN_BOUNDS_TRIGGER
+            series.iter().filter(|metric| check.holds(**metric)).count() >= WITHIN_BOUNDS_TRIGGER
         };
         let size = self.checks.iter().filter(holds).map(|check| check.adjustment.of(count)).max();
         let size = size.unwrap_or(count).max(1);
@@ -154,6 +162,23 @@ mod tests {
         calm.ask_until(&mut rule, 40, 50, 4);
         assert_eq!(busy.ask_until(&mut rule, 60, 90, 4), 4, "at 90: four of the last six");
         assert_eq!(busy.ask(&mut rule, 100, 4), 5, "five of the last six");
+    }
+
+    #[test]
+    fn looked_at_less_often_the_query_still_gives_its_numbers() {
+        let mut rule = NomadThreshold::documented_default();
+        let busy = Fleet::serving(4).all_at(0.9);
+        let sizes = [0, 15, 30, 45].map(|now| busy.ask(&mut rule, now, 4));
+        assert_eq!(sizes, [4, 4, 4, 5], "at 45 it has those of 45, 35, 25, 15 and 5");
+    }
+
+    #[test]
+    fn a_minute_without_answers_gives_no_numbers() {
+        let mut rule = NomadThreshold::documented_default();
+        let (busy, silent) = (Fleet::serving(4).all_at(0.9), Fleet::serving(4).silent(4));
+        busy.ask_until(&mut rule, 0, 30, 4);
+        silent.ask_until(&mut rule, 40, 60, 4);
+        assert_eq!(busy.ask_until(&mut rule, 70, 100, 4), 4);
     }
 
     #[test]
