@@ -6,6 +6,7 @@ pub mod fetch;
 pub mod host;
 pub mod live;
 pub mod query;
+pub mod range;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

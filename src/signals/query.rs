@@ -48,7 +48,7 @@ impl QueryClient {
         number.map_err(|failure| Failure::new(failure.class, format!("{place}: {}", failure.message)))
     }
 
-    fn client(&self, url: &Url) -> Result<&Client, Failure> {
+    pub(super) fn client(&self, url: &Url) -> Result<&Client, Failure> {
         if url.scheme() != "https" {
             return Ok(&self.plain);
         }
@@ -58,7 +58,7 @@ impl QueryClient {
 }
 
 /// The API's URL: under the engine's base, whatever path and parameters that has already.
-fn query_url(query: &QueryConfig) -> Result<Url, Failure> {
+pub(super) fn query_url(query: &QueryConfig) -> Result<Url, Failure> {
     let mut url = query.url.clone();
     url.path_segments_mut()
         .map_err(|()| {
@@ -72,7 +72,7 @@ fn query_url(query: &QueryConfig) -> Result<Url, Failure> {
 }
 
 /// Which engine, for a person: no user, no password, no parameters.
-fn place(url: &Url) -> String {
+pub(super) fn place(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
