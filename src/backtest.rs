@@ -6,11 +6,14 @@
 //! it is a [`Run`], and the measures are made of runs alone.
 
 pub mod chart;
+pub mod contest;
 pub mod measures;
 pub mod plant;
+pub mod replayable;
 pub mod rivals;
 pub mod shipped;
 pub mod trace;
+pub mod tune;
 
 /// Seconds since the start of what is replayed.
 pub type Second = u32;

@@ -3,6 +3,7 @@
 //! Results go to stdout, as tables or as JSON; everything else goes to stderr. The exit code says how it ended (see
 //! `exit`). This is the only layer that knows `anyhow`: below it, every error is a type that says what can be done.
 
+mod backtest;
 mod check;
 mod cloud;
 mod completions;
@@ -115,6 +116,8 @@ enum Command {
     SetSize(set_size::SetSizeArgs),
     /// Take one host out by the ordinary path: deregister, drain, terminate
     Drain(drain::DrainArgs),
+    /// Replay recorded load against a fleet's policy, and against the rules of others
+    Backtest(backtest::BacktestArgs),
     /// Check that the history is still what was written
     VerifyAudit,
     /// Run a simulated EC2 and ELBv2 on an address, for trying things out
@@ -176,6 +179,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Resume(args) => pause::resume(&context, args).await,
         Command::SetSize(args) => set_size::run(&context, args).await,
         Command::Drain(args) => drain::run(&context, args).await,
+        Command::Backtest(args) => Box::pin(backtest::run(&context, args)).await,
         Command::VerifyAudit => verify_audit::run(&context).await,
         Command::Cloud(args) => cloud::run(&context, args).await,
         Command::Demo(args) => demo::run(args).await,

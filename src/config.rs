@@ -20,7 +20,7 @@ pub mod watch;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::config::files::{FLEETS_FOLDER, Folder, Source, read_folder, whole_file};
+use crate::config::files::{FLEETS_FOLDER, Folder, Source, read_folder, read_source, whole_file};
 use crate::config::fleet::FleetConfig;
 use crate::config::reader::Section;
 use crate::config::report::Report;
@@ -95,6 +95,13 @@ pub fn load(dir: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Configur
         }
         _ => Err(in_order(dir, errors)),
     }
+}
+
+/// Loads one fleet's file by itself, wherever it lies and whatever it is called: one that is not in force yet.
+pub fn load_fleet(file: &Path) -> Result<FleetConfig, ConfigErrors> {
+    let mut errors = Vec::new();
+    let source = read_source(file).map_err(|error| ConfigErrors { errors: vec![error] })?;
+    check(&source, &mut errors, |file| fleet::read::read(file, None)).ok_or(ConfigErrors { errors })
 }
 
 /// Checks one file: its errors are added to the others, and there is a value only if there were none.

@@ -74,7 +74,7 @@ impl Rival {
 
     /// The rule as its documentation sets it up.
     #[must_use]
-    pub fn documented_default(self) -> Box<dyn Scaler> {
+    pub fn documented_default(self) -> Box<dyn Scaler + Send> {
         match self {
             Self::Hpa => Box::new(hpa::Hpa::documented_default()),
             Self::Ec2TargetTracking => Box::new(ec2_target_tracking::Ec2TargetTracking::documented_default()),
@@ -90,7 +90,7 @@ impl Rival {
     /// The rule with its documented times, kept at another utilisation, 0–1. A rule that has thresholds in place of a
     /// target has them moved in proportion, so that they lie around this one as the documented ones lie around theirs.
     #[must_use]
-    pub fn with_target(self, target: f64) -> Box<dyn Scaler> {
+    pub fn with_target(self, target: f64) -> Box<dyn Scaler + Send> {
         match self {
             Self::Hpa => Box::new(hpa::Hpa::new(target)),
             Self::Ec2TargetTracking => Box::new(ec2_target_tracking::Ec2TargetTracking::new(target)),

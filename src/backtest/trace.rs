@@ -69,6 +69,24 @@ pub enum TraceError {
 }
 
 impl Trace {
+    /// Of values that came from elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// If they are no load: what is wrong, and what would be right.
+    pub fn new(name: String, step: Second, load: Vec<f64>) -> Result<Self, String> {
+        if let Some(wrong) = load.iter().find(|value| !value.is_finite() || **value < 0.0) {
+            return Err(format!("a load is a number from 0 on; found {wrong}"));
+        }
+        match load.len() {
+            0 | 1 => Err(format!("there are {} values of load; two are the least", load.len())),
+            _ if load.iter().all(|value| *value <= 0.0) => {
+                Err("every value is 0: there is no load".to_owned())
+            }
+            _ => Ok(Self { name, step, load }),
+        }
+    }
+
     /// Reads a file; the load is the column of that name, else `load`, else the last.
     ///
     /// # Errors
@@ -126,13 +144,7 @@ impl Trace {
             }
             load.push(lines.value(&line, place, width)?);
         }
-        match load.len() {
-            0 | 1 => Err(lines.unfit(&format!("it has {} rows of load; two are the least", load.len()))),
-            _ if load.iter().all(|value| *value <= 0.0) => {
-                Err(lines.unfit("every value is 0: there is no load"))
-            }
-            _ => Ok(Self { name, step, load }),
-        }
+        Self::new(name, step, load).map_err(|problem| lines.unfit(&problem))
     }
 
     /// The value that so much of the time (0–1) is not exceeded.

@@ -102,7 +102,8 @@ pub(super) fn fleet_paths(dir: &Path) -> Result<Vec<PathBuf>, ConfigError> {
     Ok(paths)
 }
 
-fn read_source(path: &Path) -> Result<Source, ConfigError> {
+/// Reads one file as text.
+pub(super) fn read_source(path: &Path) -> Result<Source, ConfigError> {
     let bytes = read_bounded(path, MOST_BYTES).map_err(|message| whole_file(path, "file", message))?;
     let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     match String::from_utf8(bytes) {

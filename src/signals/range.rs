@@ -42,11 +42,17 @@ impl Span {
         self.until.saturating_sub(self.from) / u64::from(self.step.max(1)) + 1
     }
 
+    /// How many questions it takes.
+    #[must_use]
+    pub fn parts(&self) -> u64 {
+        self.points().div_ceil(POINTS_MAX)
+    }
+
     /// What is asked at a time: first and last moment of each question.
-    fn parts(&self) -> impl Iterator<Item = (u64, u64)> {
+    fn questions(&self) -> impl Iterator<Item = (u64, u64)> {
         let step = u64::from(self.step.max(1));
         let (from, points) = (self.from, self.points());
-        (0..points.div_ceil(POINTS_MAX)).map(move |part| {
+        (0..self.parts()).map(move |part| {
             let first = part * POINTS_MAX;
             let last = (first + POINTS_MAX).min(points) - 1;
             (from + first * step, from + last * step)
@@ -64,21 +70,20 @@ pub struct Series {
 }
 
 impl QueryClient {
-    /// Asks what the number was over a span. `told` is called after each question with how many of how many are answered.
+    /// Asks what the number was over a span. `told` is called after each question.
     pub async fn ask_over(
         &self,
         query: &QueryConfig,
         span: Span,
-        told: &mut (dyn FnMut(u64, u64) + Send),
+        told: &mut (dyn FnMut() + Send),
     ) -> Result<Series, Failure> {
         if span.points() > SPAN_POINTS_MAX {
             let message =
                 format!("{} points are more than {SPAN_POINTS_MAX}; ask for a longer step", span.points());
             return Err(Failure::new(FaultClass::TooLarge, message));
         }
-        let parts = span.points().div_ceil(POINTS_MAX);
         let mut slots = vec![None; usize::try_from(span.points()).unwrap_or(0)];
-        for (number, (from, until)) in (1..).zip(span.parts()) {
+        for (from, until) in span.questions() {
             let answer = self.ask_part(query, span.step, from, until).await;
             let points = answer.map_err(|failure| {
                 Failure::new(failure.class, format!("{}: {}", place(&query.url), failure.message))
@@ -86,7 +91,7 @@ impl QueryClient {
             for (at, value) in points {
                 put(&mut slots, span, at, value);
             }
-            told(number, parts);
+            told();
         }
         fill(&slots, span)
     }
@@ -228,13 +233,13 @@ mod tests {
     #[test]
     fn a_long_span_is_asked_in_parts_that_neither_overlap_nor_leave_out() {
         let span = Span { from: 0, until: 60 * 25_000, step: 60, fill: 0 };
-        let parts: Vec<_> = span.parts().collect();
+        let parts: Vec<_> = span.questions().collect();
         assert_eq!(
             parts,
             [(0, 60 * 10_999), (60 * 11_000, 60 * 21_999), (60 * 22_000, 60 * 25_000)],
             "11,000 points at most in each"
         );
-        assert_eq!(SPAN.parts().collect::<Vec<_>>(), [(1_000, 1_300)]);
+        assert_eq!(SPAN.questions().collect::<Vec<_>>(), [(1_000, 1_300)]);
     }
 
     #[test]

@@ -71,8 +71,8 @@ fn a_row_of_another_width_is_refused() {
 fn a_file_without_header_rows_or_load_is_refused() {
     refused("", &["empty", "names the columns"]);
     refused("1,2\n3,4\n", &[":1:3:", "names the columns", "2"]);
-    refused("load\n", &["0 rows"]);
-    refused("load\n5\n", &["1 rows"]);
+    refused("load\n", &["0 values"]);
+    refused("load\n5\n", &["1 values"]);
     refused("load\n0\n0\n", &["every value is 0"]);
 }
 

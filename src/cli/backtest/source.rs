@@ -1,0 +1,151 @@
+//! Where the load comes from: a file, a folder of files, or an engine that remembers.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Args;
+use url::Url;
+
+use crate::backtest::trace::Trace;
+use crate::cli::backtest::progress::Progress;
+use crate::cli::exit::Usage;
+use crate::clock::{Clock as _, SystemClock};
+use crate::config::fleet::QueryConfig;
+use crate::domain::ids::FleetName;
+use crate::domain::time::Timestamp;
+use crate::signals::query::QueryClient;
+use crate::signals::range::Span;
+use crate::view::words::{Since, moment, parse_since, parse_span, span};
+
+/// Where the load comes from.
+#[derive(Debug, Args)]
+pub(super) struct SourceArgs {
+    /// A recorded load: CSV, plain or gzip, whose name ends in its interval (load_60s.csv); or a folder of such
+    #[arg(
+        long,
+        value_name = "PATH",
+        required_unless_present = "prometheus",
+        conflicts_with = "prometheus",
+        help_heading = "Load"
+    )]
+    trace: Option<PathBuf>,
+    /// The trace's column; else the one called load, else the last
+    #[arg(long, value_name = "NAME", requires = "trace", help_heading = "Load")]
+    column: Option<String>,
+    /// An engine that speaks the Prometheus query API
+    #[arg(long, value_name = "URL", requires = "query", requires = "since", help_heading = "Load")]
+    prometheus: Option<Url>,
+    /// PromQL that gives one series, the load, in any unit: sum(rate(http_requests_total[5m]))
+    #[arg(long, value_name = "PROMQL", requires = "prometheus", help_heading = "Load")]
+    query: Option<String>,
+    /// From when on: how long ago (7d) or a moment (2026-11-22T02:30:00Z)
+    #[arg(long, value_name = "WHEN", requires = "prometheus", value_parser = parse_since, help_heading = "Load")]
+    since: Option<Since>,
+    /// Until when; else until now
+    #[arg(long, value_name = "WHEN", requires = "prometheus", value_parser = parse_since, help_heading = "Load")]
+    until: Option<Since>,
+    /// Between two values; 1s to 1h
+    #[arg(
+        long,
+        value_name = "SPAN",
+        requires = "prometheus",
+        default_value = "60s",
+        value_parser = parse_step,
+        help_heading = "Load"
+    )]
+    step: u32,
+    /// A hole of at most this length holds the last value; a longer one ends the matter
+    #[arg(
+        long,
+        value_name = "SPAN",
+        requires = "prometheus",
+        default_value = "10m",
+        value_parser = parse_span,
+        help_heading = "Load"
+    )]
+    fill: Duration,
+    /// How long one question to the engine may take
+    #[arg(
+        long,
+        value_name = "SPAN",
+        requires = "prometheus",
+        default_value = "30s",
+        value_parser = parse_span,
+        help_heading = "Load"
+    )]
+    timeout: Duration,
+}
+
+/// The load, and what is to be said of it.
+pub(super) struct Load {
+    pub(super) traces: Vec<Trace>,
+    pub(super) notes: Vec<String>,
+}
+
+impl SourceArgs {
+    /// Reads it.
+    pub(super) async fn read(&self, fleet: &FleetName) -> anyhow::Result<Load> {
+        if let (Some(url), Some(query), Some(since)) = (&self.prometheus, &self.query, self.since) {
+            return self.ask(url, query, since, fleet).await;
+        }
+        let path = self.trace.clone().unwrap_or_default();
+        let column = self.column.clone();
+        let read = move || {
+            if path.is_dir() {
+                Trace::read_folder(&path, column.as_deref())
+            } else {
+                Trace::read(&path, column.as_deref()).map(|trace| vec![trace])
+            }
+        };
+        let traces = tokio::task::spawn_blocking(read).await.context("reading the trace ended early")?;
+        Ok(Load { traces: traces.map_err(|error| Usage(error.to_string()))?, notes: Vec::new() })
+    }
+
+    async fn ask(&self, url: &Url, query: &str, since: Since, fleet: &FleetName) -> anyhow::Result<Load> {
+        let now = SystemClock.now();
+        let (from, until) = (since.at(now), self.until.map_or(now, |until| until.at(now)));
+        let whole = self.span(from, until)?;
+        let config = QueryConfig {
+            name: "load".to_owned(),
+            url: url.clone(),
+            query: query.to_owned(),
+            timeout: self.timeout,
+        };
+        let progress = Progress::start("asking for the load", whole.parts());
+        let series = QueryClient::new()?.ask_over(&config, whole, &mut || progress.add(1)).await;
+        drop(progress);
+        let series = series.map_err(|failure| anyhow::anyhow!("--prometheus: {}", failure.message))?;
+        let points = series.values.len();
+        let trace = Trace::new(format!("{fleet} as measured"), self.step, series.values)
+            .map_err(|problem| anyhow::anyhow!("--prometheus: {problem}"))?;
+        let mut notes = vec![format!("the load is {query} from {} to {}", moment(from), moment(until))];
+        if series.filled > 0 {
+            notes.push(format!(
+                "{} of {points} values are holes that hold the value before them (of at most {} each)",
+                series.filled,
+                span(self.fill)
+            ));
+        }
+        Ok(Load { traces: vec![trace], notes })
+    }
+
+    fn span(&self, from: Timestamp, until: Timestamp) -> Result<Span, Usage> {
+        let seconds = |at: Timestamp| u64::try_from(at.timestamp()).unwrap_or(0);
+        if until <= from {
+            let sentence = format!("--until {} is not after --since {}", moment(until), moment(from));
+            return Err(Usage(sentence));
+        }
+        let fill = u32::try_from(self.fill.as_secs()).unwrap_or(u32::MAX);
+        Ok(Span { from: seconds(from), until: seconds(until), step: self.step, fill })
+    }
+}
+
+fn parse_step(text: &str) -> Result<u32, String> {
+    let wanted = "a step is in whole seconds, from 1s to 1h";
+    let step = parse_span(text)?;
+    match u32::try_from(step.as_secs()) {
+        Ok(seconds @ 1..=3600) if step.subsec_nanos() == 0 => Ok(seconds),
+        _ => Err(wanted.to_owned()),
+    }
+}
