@@ -42,7 +42,7 @@ pub(crate) struct BacktestArgs {
     /// nomad-threshold, gce, keda, react
     #[arg(long, visible_alias = "rival", value_name = "NAMES", value_delimiter = ',')]
     against: Vec<String>,
-    /// The utilisation that those keep, 0 to 1; else that of the fleet's own target, else what each documents
+    /// The utilisation that those keep, 0.05 to 1; else that of the fleet's own target, else what each documents
     #[arg(long, value_name = "SHARE", value_parser = parse_target, requires = "against")]
     target: Option<f64>,
     /// A changed file of the fleet, to replay beside the one in force; it may lie anywhere
@@ -58,7 +58,7 @@ pub(crate) struct BacktestArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(PEAK_MAX)))]
     hosts_at_peak: Option<u32>,
     /// What an instance costs an hour, in any money
-    #[arg(long, value_name = "MONEY", value_parser = parse_price)]
+    #[arg(long, value_name = "MONEY", value_parser = parse_price, allow_negative_numbers = true)]
     price: Option<Price>,
     /// The same seed gives the same boot times, noise and lost samples
     #[arg(long, value_name = "N", default_value_t = 1)]

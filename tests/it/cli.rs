@@ -1,5 +1,6 @@
 //! The real binary, run as an operator runs it.
 
+mod backtest;
 mod cloud;
 mod database;
 mod offline;

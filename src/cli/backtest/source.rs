@@ -37,7 +37,13 @@ pub(super) struct SourceArgs {
     #[arg(long, value_name = "URL", requires = "query", requires = "since", help_heading = "Load")]
     prometheus: Option<Url>,
     /// PromQL that gives one series, the load, in any unit: sum(rate(http_requests_total[5m]))
-    #[arg(long, value_name = "PROMQL", requires = "prometheus", help_heading = "Load")]
+    #[arg(
+        long,
+        value_name = "PROMQL",
+        requires = "prometheus",
+        allow_hyphen_values = true,
+        help_heading = "Load"
+    )]
     query: Option<String>,
     /// From when on: how long ago (7d) or a moment (2026-11-22T02:30:00Z)
     #[arg(long, value_name = "WHEN", requires = "prometheus", value_parser = parse_since, help_heading = "Load")]

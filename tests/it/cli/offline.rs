@@ -21,6 +21,7 @@ const COMMANDS: [&str; 17] = [
     "resume",
     "set-size",
     "drain",
+    "backtest",
     "verify-audit",
     "cloud",
     "demo",
