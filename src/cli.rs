@@ -117,7 +117,7 @@ enum Command {
     /// Take one host out by the ordinary path: deregister, drain, terminate
     Drain(drain::DrainArgs),
     /// Replay recorded load against a fleet's policy, and against the rules of others
-    Backtest(backtest::BacktestArgs),
+    Backtest(Box<backtest::BacktestArgs>),
     /// Check that the history is still what was written
     VerifyAudit,
     /// Run a simulated EC2 and ELBv2 on an address, for trying things out

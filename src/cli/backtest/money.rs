@@ -17,7 +17,7 @@ impl Price {
 /// Reads a price.
 pub(crate) fn parse_price(text: &str) -> Result<Price, String> {
     match text.parse::<f64>() {
-        Ok(price) if price.is_finite() && price >= 0.0 && price <= 1e6 => Ok(Price(price)),
+        Ok(price) if (0.0..=1e6).contains(&price) => Ok(Price(price)),
         _ => {
             Err("a price is a number from 0 to 1000000, such as 0.34, without a sign of its currency"
                 .to_owned())
