@@ -105,7 +105,7 @@ fn cooldowns(best: &Policy) -> Vec<Policy> {
 pub fn constants(policy: &Policy) -> String {
     let mut words: Vec<String> =
         policy.targets.iter().map(|target| format!("{} = {:.2}", target.name, target.value)).collect();
-    let span = |span: Duration| humantime::format_duration(span).to_string();
+    let span = |span: Duration| humantime::format_duration(span).to_string().replace(' ', "");
     words.push(format!("scale_in.window = {}", span(policy.scale_in.window)));
     words.push(format!("cooldown.scale_in = {}", span(policy.cooldown.scale_in)));
     words.join(", ")

@@ -16,6 +16,7 @@ use anyhow::Context as _;
 use clap::Args;
 
 use crate::backtest::chart::{self, Panel};
+use crate::backtest::plant::STEP;
 use crate::backtest::replayable::Replayable;
 use crate::backtest::rivals::Rival;
 use crate::cli::backtest::money::{Price, parse_price};
@@ -78,12 +79,7 @@ pub(crate) async fn run(context: &Context, args: &BacktestArgs) -> anyhow::Resul
         return Err(Usage("--chart draws one trace: name a file, not a folder of several".to_owned()).into());
     }
     let conditions = args.conditions(config);
-    if config.interval.as_secs() < u64::from(crate::backtest::plant::STEP) {
-        notes.push(format!(
-            "the fleet decides every {}s here: the replay has no finer steps",
-            crate::backtest::plant::STEP
-        ));
-    }
+    notes.extend(remarks(config, &conditions));
     notes.extend(load.notes);
     let traces = load.traces;
     let work = move || replay::replay(&traces, &subjects, &conditions).map(|replays| (replays, conditions));
@@ -96,6 +92,21 @@ pub(crate) async fn run(context: &Context, args: &BacktestArgs) -> anyhow::Resul
     output::print(context.format, &report)
 }
 
+/// What of the conditions is not as it is in life, or not as it was meant.
+fn remarks(config: &FleetConfig, conditions: &Conditions) -> Vec<String> {
+    let mut notes = Vec::new();
+    if config.interval.as_secs() < u64::from(STEP) {
+        notes.push(format!("the fleet decides every {STEP}s here: the replay has no finer steps"));
+    }
+    if conditions.hosts_at_peak > config.size.max {
+        notes.push(format!(
+            "the peak takes {} hosts and the fleet's max is {}: what lacks then lacks for everybody",
+            conditions.hosts_at_peak, config.size.max
+        ));
+    }
+    notes
+}
+
 impl BacktestArgs {
     /// Who is replayed, and what of their files is not.
     fn subjects(&self, config: &FleetConfig) -> anyhow::Result<(Vec<Subject>, Vec<String>)> {
@@ -106,7 +117,8 @@ impl BacktestArgs {
             let changed = candidate(file, config)?;
             let (subject, more) = subject(&changed, "candidate", Kind::Candidate)?;
             subjects.push(subject);
-            notes.extend(more.into_iter().map(|note| format!("candidate: {note}")));
+            let new: Vec<String> = more.into_iter().filter(|note| !notes.contains(note)).collect();
+            notes.extend(new.into_iter().map(|note| format!("candidate: {note}")));
         }
         let rivals = rivals(&self.against)?;
         subjects.extend(rivals.into_iter().map(|rival| Subject::rival(rival, target)));

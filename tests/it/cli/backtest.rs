@@ -82,6 +82,13 @@ fn a_day_is_replayed_for_people_and_for_programs() {
     let result = ran.ended(0).json();
     assert_eq!(result["traces"][0]["seconds"], 24 * 3600);
     assert_eq!(result["hosts_at_peak"], 30);
+    assert!(!result["notes"].to_string().contains("max"), "{}", result["notes"]);
+    let crowded = backtest(&folder, &["--trace", &trace, "--hosts-at-peak", "60"]).ended(0);
+    assert!(
+        crowded.stdout.contains("Note: the peak takes 60 hosts and the fleet's max is 40"),
+        "{}",
+        crowded.stdout
+    );
     for scaler in ["web", "hpa", "gce"] {
         let of = |key| number(&result, scaler, key);
         assert!((0.0..0.2).contains(&of("unserved_share")), "{scaler}: {}", of("unserved_share"));
