@@ -48,7 +48,9 @@ fn main() -> ExitCode {
         }
     };
     let judged = run(&loads);
-    println!("\nExcess cost (cost ÷ ideal − 1), constants chosen on the first third, judged on the rest; `!`: more than 0.1 % unserved");
+    println!(
+        "\nExcess cost (cost ÷ ideal − 1), constants chosen on the first third, judged on the rest; `!`: more than 0.1 % unserved"
+    );
     println!("{}", table::trials(&judged));
     println!("{}", table::overall(&judged, |outcome| &outcome.chosen));
     println!("\nNothing tuned: our defaults beside the documented defaults of the others");

@@ -41,13 +41,23 @@ fn cost(measures: &Measures) -> String {
 /// Everybody's means.
 pub fn overall(judged: &[Judged], of: impl Fn(&Outcome) -> &Measures) -> Table {
     let head = [
-        "policy", "feasible", "θ_U %", "θ_O %", "τ_U %", "unserved %", "cost ÷ ideal", "moves/h", "ours ÷ its excess",
+        "policy",
+        "feasible",
+        "θ_U %",
+        "θ_O %",
+        "τ_U %",
+        "unserved %",
+        "cost ÷ ideal",
+        "moves/h",
+        "ours ÷ its excess",
     ];
     let mut table = fresh(head.into_iter().map(str::to_owned));
     for contestant in Contestant::all() {
         let mean = |value: &dyn Fn(&Measures) -> f64| mean(judged, contestant, |outcome| value(of(outcome)));
-        let feasible = judged.iter().filter_map(|trial| trial.of(contestant)).filter(|outcome| is_feasible(of(outcome)));
-        let against = excess_against(judged, contestant).map_or("-".to_owned(), |ratio| format!("{ratio:.2}"));
+        let feasible =
+            judged.iter().filter_map(|trial| trial.of(contestant)).filter(|outcome| is_feasible(of(outcome)));
+        let against =
+            excess_against(judged, contestant).map_or("-".to_owned(), |ratio| format!("{ratio:.2}"));
         table.add_row([
             Cell::new(contestant.name()),
             right(&format!("{}/{}", feasible.count(), judged.len())),
@@ -68,16 +78,21 @@ pub fn lost(judged: &[Judged]) -> Vec<String> {
     let infeasible = losses(judged).into_iter().filter_map(|trial| {
         let ours = trial.ours()?;
         let share = 100.0 * ours.chosen.unserved_share;
-        Some(format!("{} at {} s: {share:.3} % unserved, where a rival keeps to 0.1 %", trial.trace, trial.boot))
+        Some(format!(
+            "{} at {} s: {share:.3} % unserved, where a rival keeps to 0.1 %",
+            trial.trace, trial.boot
+        ))
     });
     let dearer = judged.iter().filter_map(|trial| {
         let ours = trial.ours().filter(|ours| ours.is_feasible())?;
-        let better = |outcome: &&Outcome| outcome.is_feasible() && excess(&outcome.chosen) < excess(&ours.chosen);
+        let better =
+            |outcome: &&Outcome| outcome.is_feasible() && excess(&outcome.chosen) < excess(&ours.chosen);
         let names: Vec<String> = (trial.outcomes.iter().filter(better))
             .map(|outcome| format!("{} {:.3}", outcome.contestant.name(), excess(&outcome.chosen)))
             .collect();
         let cost = excess(&ours.chosen);
-        (!names.is_empty()).then(|| format!("{} at {} s: excess {cost:.3}, {}", trial.trace, trial.boot, names.join(", ")))
+        (!names.is_empty())
+            .then(|| format!("{} at {} s: excess {cost:.3}, {}", trial.trace, trial.boot, names.join(", ")))
     });
     infeasible.chain(dearer).collect()
 }

@@ -50,8 +50,11 @@ pub struct Verdict {
 
 impl Verdict {
     pub fn of(judged: &[Judged]) -> Self {
-        let names: BTreeSet<&str> =
-            judged.iter().filter(|trial| trial.any_rival_is_feasible()).map(|trial| trial.trace.as_str()).collect();
+        let names: BTreeSet<&str> = judged
+            .iter()
+            .filter(|trial| trial.any_rival_is_feasible())
+            .map(|trial| trial.trace.as_str())
+            .collect();
         let lost: BTreeSet<&str> = losses(judged).iter().map(|trial| trial.trace.as_str()).collect();
         let moves = |contestant| mean(judged, contestant, |outcome| outcome.chosen.moves_per_hour);
         Self {
@@ -91,9 +94,8 @@ impl fmt::Display for Verdict {
 
 /// Trials in which some rival is feasible and ours is not.
 pub fn losses(judged: &[Judged]) -> Vec<&Judged> {
-    let lost = |trial: &&Judged| {
-        trial.any_rival_is_feasible() && !trial.ours().is_some_and(Outcome::is_feasible)
-    };
+    let lost =
+        |trial: &&Judged| trial.any_rival_is_feasible() && !trial.ours().is_some_and(Outcome::is_feasible);
     judged.iter().filter(lost).collect()
 }
 

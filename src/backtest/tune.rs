@@ -11,7 +11,7 @@ use crate::backtest::contest::{Boxed, Contest};
 use crate::backtest::measures::Measures;
 use crate::backtest::rivals::Rival;
 use crate::backtest::shipped::Shipped;
-use crate::decide::policy::Policy;
+use crate::decide::policy::{Policy, Target};
 
 /// Load that may go unserved, 0–1.
 pub const UNSERVED_MAX: f64 = 0.001;
@@ -22,13 +22,17 @@ const WINDOWS: [u64; 5] = [60, 150, 300, 600, 1200];
 /// Cooldowns of scale-in that are tried, in seconds.
 const COOLDOWNS: [u64; 5] = [0, 30, 60, 150, 300];
 
+/// Shortfalls that are tried, in shares of the load.
+const SHORTFALLS: [f64; 5] = [0.0001, 0.000_5, 0.001, 0.002, 0.01];
+
 /// One try's list of policies, made from the best so far.
 type Round = fn(&Policy) -> Vec<Policy>;
 
-const ROUNDS: [Round; 4] = [targets, windows, cooldowns, targets];
+const ROUNDS: [Round; 5] = [targets, shortfalls, windows, cooldowns, targets];
 
 /// Runs that finding a policy's constants takes at most.
-pub const POLICY_RUNS: usize = 2 * TARGETS.len() + WINDOWS.len() + COOLDOWNS.len() + ROUNDS.len();
+pub const POLICY_RUNS: usize =
+    2 * TARGETS.len() + SHORTFALLS.len() + WINDOWS.len() + COOLDOWNS.len() + ROUNDS.len();
 /// Runs that finding a rival's takes.
 pub const RIVAL_RUNS: usize = TARGETS.len();
 
@@ -69,17 +73,21 @@ fn rank(measures: &Measures) -> (bool, f64) {
 }
 
 fn targets(best: &Policy) -> Vec<Policy> {
-    if best.targets.is_empty() {
-        return Vec::new();
-    }
-    let with = |value| {
+    with_targets(best, &TARGETS, |target, value| target.value = value)
+}
+
+fn shortfalls(best: &Policy) -> Vec<Policy> {
+    with_targets(best, &SHORTFALLS, |target, share| target.shortfall = share)
+}
+
+/// A policy for each number, with that in all of its targets; none where it has no target.
+fn with_targets(best: &Policy, numbers: &[f64], set: fn(&mut Target, f64)) -> Vec<Policy> {
+    let with = |number: &f64| {
         let mut policy = best.clone();
-        for target in &mut policy.targets {
-            target.value = value;
-        }
+        policy.targets.iter_mut().for_each(|target| set(target, *number));
         policy
     };
-    TARGETS.map(with).into()
+    if best.targets.is_empty() { Vec::new() } else { numbers.iter().map(with).collect() }
 }
 
 fn windows(best: &Policy) -> Vec<Policy> {
@@ -103,8 +111,11 @@ fn cooldowns(best: &Policy) -> Vec<Policy> {
 /// The constants that are searched, as they stand, in words.
 #[must_use]
 pub fn constants(policy: &Policy) -> String {
-    let mut words: Vec<String> =
-        policy.targets.iter().map(|target| format!("{} = {:.2}", target.name, target.value)).collect();
+    let mut words: Vec<String> = policy
+        .targets
+        .iter()
+        .map(|target| format!("{} = {:.2} (shortfall {})", target.name, target.value, target.shortfall))
+        .collect();
     let span = |span: Duration| humantime::format_duration(span).to_string().replace(' ', "");
     words.push(format!("scale_in.window = {}", span(policy.scale_in.window)));
     words.push(format!("cooldown.scale_in = {}", span(policy.cooldown.scale_in)));

@@ -111,11 +111,16 @@ impl TraceRow {
         )
     }
 
-    /// What it cost and what it left undone; how each was set up.
+    /// What it cost and what it left undone.
     fn rows(&self) -> String {
-        let header =
-            ["SCALER", "UNSERVED", "SHORT FOR", "HOST-HOURS", "÷ IDEAL", "COST", "MOVES/H", "SETTINGS"];
+        let header = ["SCALER", "UNSERVED", "SHORT FOR", "HOST-HOURS", "÷ IDEAL", "COST", "MOVES/H"];
         output::table(header, self.scalers.iter().map(Row::bill))
+    }
+
+    /// How each was set up.
+    fn settings(&self) -> String {
+        let lines = self.scalers.iter().map(|row| [row.scaler.clone(), row.settings.clone()]);
+        output::table(["SCALER", "SETTINGS"], lines)
     }
 
     /// The measures of the literature.
@@ -124,27 +129,27 @@ impl TraceRow {
         output::table(header, self.scalers.iter().map(Row::elasticity))
     }
 
-    /// What a candidate changes, in a sentence.
+    /// What a candidate changes.
     fn verdict(&self) -> Option<String> {
         let in_force = self.scalers.first()?;
         let candidate = self.scalers.iter().find(|row| row.kind == Kind::Candidate)?;
         let (old, new) = (&in_force.measures, &candidate.measures);
         let change = 100.0 * (new.host_hours / old.host_hours.max(f64::MIN_POSITIVE) - 1.0);
-        let word = if change < 0.0 { "fewer" } else { "more" };
-        let mut words = format!(
-            "The candidate pays for {:.1} % {word} host-hours than {} does, leaves {:.3} % of the load unserved instead of \
-             {:.3} %, and moves {:.1} times an hour instead of {:.1}.",
-            change.abs(),
-            in_force.scaler,
-            100.0 * new.unserved_share,
-            100.0 * old.unserved_share,
-            new.moves_per_hour,
-            old.moves_per_hour
-        );
+        let share = |share: f64| format!("{:.3} %", 100.0 * share);
+        let line = |what: &str, old: String, new: String| [what.to_owned(), old, "->".to_owned(), new];
+        let mut lines = vec![
+            line("unserved", share(old.unserved_share), share(new.unserved_share)),
+            line(
+                "host-hours",
+                format!("{:.1}", old.host_hours),
+                format!("{:.1} ({change:+.1} %)", new.host_hours),
+            ),
+            line("moves/h", format!("{:.1}", old.moves_per_hour), format!("{:.1}", new.moves_per_hour)),
+        ];
         if let (Some(old), Some(new)) = (in_force.cost, candidate.cost) {
-            let _ = write!(words, " Money: {new:.2} instead of {old:.2}.");
+            lines.push(line("cost", format!("{old:.2}"), format!("{new:.2} ({:+.2})", new - old)));
         }
-        Some(words)
+        Some(output::table(["THE CANDIDATE", "NOW", "", "THEN"], lines))
     }
 }
 
@@ -163,7 +168,7 @@ impl Row {
         }
     }
 
-    fn bill(&self) -> [String; 8] {
+    fn bill(&self) -> [String; 7] {
         let measures = &self.measures;
         [
             self.scaler.clone(),
@@ -173,7 +178,6 @@ impl Row {
             format!("{:.2}", measures.cost_ratio),
             self.cost.map_or_else(|| "-".to_owned(), |cost| format!("{cost:.2}")),
             format!("{:.1}", measures.moves_per_hour),
-            self.settings.clone(),
         ]
     }
 
@@ -198,7 +202,8 @@ impl output::Report for Report {
     fn table(&self) -> String {
         let mut page = String::new();
         for trace in &self.traces {
-            let _ = write!(page, "{}\n\n{}\n\n{}\n\n", trace.heading(self), trace.rows(), trace.measures());
+            let parts = [trace.heading(self), trace.rows(), trace.measures(), trace.settings()];
+            let _ = write!(page, "{}\n\n", parts.join("\n\n"));
             if let Some(verdict) = trace.verdict() {
                 let _ = write!(page, "{verdict}\n\n");
             }
