@@ -163,7 +163,11 @@ impl Browser {
     pub(super) async fn on(&self, screen: Screen, height: u32) {
         let Screen { width, dark } = screen;
         let scheme = if dark { "dark" } else { "light" };
-        let features = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
+        // Without motion no colour is caught half-way.
+        let features = json!({"features": [
+            {"name": "prefers-color-scheme", "value": scheme},
+            {"name": "prefers-reduced-motion", "value": "reduce"},
+        ]});
         let metrics =
             json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 640});
         self.ask("Emulation.setEmulatedMedia", features).await;
