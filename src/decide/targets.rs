@@ -33,8 +33,8 @@ fn judge(target: &Target, census: &Census<'_>) -> (Wish, Because) {
     }
     let learned = Learned::of(target, census);
     // Out must be justified with silent hosts at rest, in with silent hosts at full load.
-    let side = |value| Side::of(target, &learned, (value, count), desired);
-    let (low, high) = (side(if_idle), side(if_busy));
+    let judged = |value| Side::of(target, &learned, (value, count), desired);
+    let (low, high) = (judged(if_idle), judged(if_busy));
     let signal = target.signal.clone();
     let outside = |size| Because::Outside {
         signal: signal.clone(),
@@ -46,7 +46,7 @@ fn judge(target: &Target, census: &Census<'_>) -> (Wish, Because) {
     };
     match (low.way, high.way) {
         (Ordering::Greater, _) => {
-            let size = side(heard).size.max(low.size);
+            let size = judged(heard).size.max(low.size);
             (Wish::Size(size), outside(size))
         }
         (_, Ordering::Less) => (Wish::Size(high.size), outside(high.size)),

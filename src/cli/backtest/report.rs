@@ -9,6 +9,9 @@ use crate::backtest::measures::Measures;
 use crate::cli::backtest::money::Price;
 use crate::cli::backtest::replay::{Conditions, Kind, Outcome, Replay};
 use crate::cli::output;
+use crate::cli::output::room::Room;
+use crate::cli::output::table::{Column, Table};
+use crate::cli::output::text::Text;
 use crate::config::fleet::FleetConfig;
 use crate::domain::ids::FleetName;
 use crate::view::words::span;
@@ -112,25 +115,25 @@ impl TraceRow {
     }
 
     /// What it cost and what it left undone.
-    fn rows(&self) -> String {
-        let header = ["SCALER", "UNSERVED", "SHORT FOR", "HOST-HOURS", "÷ IDEAL", "COST", "MOVES/H"];
-        output::table(header, self.scalers.iter().map(Row::bill))
+    fn rows(&self, room: Room) -> String {
+        let columns = ["SCALER", "UNSERVED", "SHORT FOR", "HOST-HOURS", "÷ IDEAL", "COST", "MOVES/H"];
+        laid_out(figures(columns), self.scalers.iter().map(Row::bill), room)
     }
 
     /// How each was set up.
-    fn settings(&self) -> String {
+    fn settings(&self, room: Room) -> String {
         let lines = self.scalers.iter().map(|row| [row.scaler.clone(), row.settings.clone()]);
-        output::table(["SCALER", "SETTINGS"], lines)
+        laid_out(["SCALER", "SETTINGS"].map(Column::new), lines, room)
     }
 
     /// The measures of the literature.
-    fn measures(&self) -> String {
-        let header = ["SCALER", "θ_U", "θ_O", "τ_U", "τ_O", "K", "K′", "JITTER", "η"];
-        output::table(header, self.scalers.iter().map(Row::elasticity))
+    fn measures(&self, room: Room) -> String {
+        let columns = ["SCALER", "θ_U", "θ_O", "τ_U", "τ_O", "K", "K′", "JITTER", "η"];
+        laid_out(figures(columns), self.scalers.iter().map(Row::elasticity), room)
     }
 
     /// What a candidate changes.
-    fn verdict(&self) -> Option<String> {
+    fn verdict(&self, room: Room) -> Option<String> {
         let in_force = self.scalers.first()?;
         let candidate = self.scalers.iter().find(|row| row.kind == Kind::Candidate)?;
         let (old, new) = (&in_force.measures, &candidate.measures);
@@ -149,8 +152,23 @@ impl TraceRow {
         if let (Some(old), Some(new)) = (in_force.cost, candidate.cost) {
             lines.push(line("cost", format!("{old:.2}"), format!("{new:.2} ({:+.2})", new - old)));
         }
-        Some(output::table(["THE CANDIDATE", "NOW", "", "THEN"], lines))
+        Some(laid_out(["THE CANDIDATE", "NOW", "", "THEN"].map(Column::new), lines, room))
     }
+}
+
+/// Columns of which the first holds names, and the others numbers.
+fn figures<const N: usize>(titles: [&'static str; N]) -> [Column; N] {
+    let mut is_first = true;
+    titles
+        .map(|title| if std::mem::take(&mut is_first) { Column::new(title) } else { Column::numbers(title) })
+}
+
+fn laid_out<const N: usize>(
+    columns: [Column; N],
+    rows: impl IntoIterator<Item = [String; N]>,
+    room: Room,
+) -> String {
+    Table::new(columns, rows.into_iter().map(|row| row.map(Text::from))).paint(room)
 }
 
 impl Row {
@@ -199,12 +217,12 @@ impl Row {
 }
 
 impl output::Report for Report {
-    fn table(&self) -> String {
+    fn table(&self, room: Room) -> String {
         let mut page = String::new();
         for trace in &self.traces {
-            let parts = [trace.heading(self), trace.rows(), trace.measures(), trace.settings()];
+            let parts = [trace.heading(self), trace.rows(room), trace.measures(room), trace.settings(room)];
             let _ = write!(page, "{}\n\n", parts.join("\n\n"));
-            if let Some(verdict) = trace.verdict() {
+            if let Some(verdict) = trace.verdict(room) {
                 let _ = write!(page, "{verdict}\n\n");
             }
         }
