@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::browser::{Browser, ESCAPE, Screen};
 use super::day::day;
 use super::looks::{faults, misfits};
-use crate::http::site::Site;
+use crate::http::site::{Plan, Site};
 
 /// The decision of a fleet that did most: its page has something in every section.
 pub(super) async fn richest(site: &Site, fleet: &str) -> String {
@@ -60,4 +60,24 @@ async fn every_page_is_sound_and_can_be_used_by_everybody_on_every_screen() {
         browser.until_gone("dialog").await;
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_is_broken_is_found_out() {
+    let site = Site::of(Plan { acts: false, ..Plan::ordinary().await }).await;
+    let browser = Browser::start().await;
+    browser.open(&format!("http://{}/", site.address)).await;
+    assert_eq!(faults(&browser, "whole", &Screen::SOME).await, Vec::<String>::new());
+    // Without a loop nothing happens to the fleets, and the page's own second does not touch what is broken here.
+    browser
+        .run(
+            "document.documentElement.removeAttribute('lang');
+             document.querySelector('.brand').style.cssText = 'width: 90px; overflow: hidden; white-space: nowrap';
+             document.querySelector('.bar-end').style.cssText = 'min-width: 2000px'",
+        )
+        .await;
+    let found = faults(&browser, "broken", &Screen::SOME).await;
+    for complaint in ["html-has-lang", "cut off: <a class='brand'>", "the page is 20", "beside the screen"] {
+        assert!(found.iter().any(|one| one.contains(complaint)), "{complaint} is not in {found:#?}");
+    }
 }
