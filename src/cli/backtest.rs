@@ -5,6 +5,7 @@
 
 mod money;
 mod progress;
+mod recorded;
 mod replay;
 mod report;
 mod source;
@@ -20,7 +21,7 @@ use crate::backtest::plant::STEP;
 use crate::backtest::replayable::Replayable;
 use crate::backtest::rivals::Rival;
 use crate::cli::backtest::money::{Price, parse_price};
-use crate::cli::backtest::replay::{Conditions, Kind, Replay, Subject};
+use crate::cli::backtest::replay::{Conditions, Kind, PEAK_MAX, Peak, Replay, Subject};
 use crate::cli::backtest::report::Report;
 use crate::cli::backtest::source::SourceArgs;
 use crate::cli::context::Context;
@@ -28,9 +29,6 @@ use crate::cli::exit::{Silent, USAGE, Usage};
 use crate::cli::output;
 use crate::config::fleet::FleetConfig;
 use crate::view::words::{count, parse_span};
-
-/// Hosts at the peak at most; the plant has ten times as many for a scaler that runs away.
-const PEAK_MAX: u32 = 500;
 
 /// `backtest FLEET`.
 #[derive(Debug, Args)]
@@ -55,7 +53,8 @@ pub(crate) struct BacktestArgs {
     /// From a launch until half of all hosts serve
     #[arg(long, value_name = "SPAN", default_value = "60s", value_parser = parse_span)]
     boot: Duration,
-    /// Hosts that the load takes at its peak, but for one moment in a thousand; else three quarters of the fleet's max
+    /// Hosts that the load takes at its peak, but for one moment in a thousand; else three quarters of the fleet's max,
+    /// or, of what was recorded, what it took
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(PEAK_MAX)))]
     hosts_at_peak: Option<u32>,
     /// What an instance costs an hour, in any money
@@ -74,17 +73,22 @@ pub(crate) async fn run(context: &Context, args: &BacktestArgs) -> anyhow::Resul
     let configuration = context.configuration()?;
     let config = context.fleet(&configuration, &args.fleet)?;
     let (subjects, mut notes) = args.subjects(config)?;
-    let load = args.source.read(&config.name).await?;
+    let load = args.source.read(&configuration, &config.name).await?;
     if args.chart.is_some() && load.traces.len() > 1 {
         return Err(Usage("--chart draws one trace: name a file, not a folder of several".to_owned()).into());
     }
-    let conditions = args.conditions(config);
+    let conditions = args.conditions(config, load.lived.is_some());
     notes.extend(remarks(config, &conditions));
     notes.extend(load.notes);
-    let traces = load.traces;
-    let work = move || replay::replay(&traces, &subjects, &conditions).map(|replays| (replays, conditions));
-    let (replays, conditions) =
-        tokio::task::spawn_blocking(work).await.context("the replay ended early")??;
+    let (traces, lived) = (load.traces, load.lived);
+    let work = move || {
+        let mut replays = replay::replay(&traces, &subjects, &conditions)?;
+        if let (Some(lived), Some(replay)) = (lived, replays.first_mut()) {
+            replay.outcomes.push(lived.outcome(replay.tuned_on));
+        }
+        Ok::<_, Usage>(replays)
+    };
+    let replays = tokio::task::spawn_blocking(work).await.context("the replay ended early")??;
     let report = Report::of(config, &conditions, args.price, args.seed, notes, &replays);
     if let (Some(file), Some(replay)) = (&args.chart, replays.first()) {
         draw(file, &args.fleet, replay, args.price)?;
@@ -98,10 +102,12 @@ fn remarks(config: &FleetConfig, conditions: &Conditions) -> Vec<String> {
     if config.interval.as_secs() < u64::from(STEP) {
         notes.push(format!("the fleet decides every {STEP}s here: the replay has no finer steps"));
     }
-    if conditions.hosts_at_peak > config.size.max {
+    if let Peak::Hosts(hosts) = conditions.peak
+        && hosts > config.size.max
+    {
+        let max = config.size.max;
         notes.push(format!(
-            "the peak takes {} hosts and the fleet's max is {}: what lacks then lacks for everybody",
-            conditions.hosts_at_peak, config.size.max
+            "the peak takes {hosts} hosts and the fleet's max is {max}: what lacks then lacks for all"
         ));
     }
     notes
@@ -125,13 +131,14 @@ impl BacktestArgs {
         Ok((subjects, notes))
     }
 
-    fn conditions(&self, config: &FleetConfig) -> Conditions {
-        Conditions {
-            boot: self.boot,
-            hosts_at_peak: self.hosts_at_peak.unwrap_or((config.size.max * 3 / 4).clamp(1, PEAK_MAX)),
-            seed: self.seed,
-            tune: self.tune,
-        }
+    /// What is replayed under. What was recorded is in the fleet's own hosts already, unless it is asked for otherwise.
+    fn conditions(&self, config: &FleetConfig, is_recorded: bool) -> Conditions {
+        let peak = match self.hosts_at_peak {
+            Some(hosts) => Peak::Hosts(hosts),
+            None if is_recorded => Peak::AsRecorded,
+            None => Peak::Hosts((config.size.max * 3 / 4).clamp(1, PEAK_MAX)),
+        };
+        Conditions { boot: self.boot, peak, seed: self.seed, tune: self.tune }
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::backtest::contest::{Boxed, Contest};
 use crate::backtest::measures::Measures;
-use crate::backtest::plant::{self, PEAK_HOSTS, Plant, STEP};
+use crate::backtest::plant::{self, PEAK_HOSTS, Plant, SERVICE_LEVEL, STEP};
 use crate::backtest::rivals::Rival;
 use crate::backtest::shipped::Shipped;
 use crate::backtest::trace::Trace;
@@ -14,16 +14,39 @@ use crate::cli::backtest::progress::Progress;
 use crate::cli::exit::Usage;
 use crate::decide::policy::Policy;
 
+/// Hosts at the peak at most; the plant has ten times as many for a scaler that runs away.
+pub(super) const PEAK_MAX: u32 = 500;
 /// Steps of a replay at most: a year.
 const STEPS_MAX: usize = 365 * 24 * 3600 / STEP as usize;
+
+/// The plant scales a load by the value that so much of the time is not exceeded.
+const PEAK_SHARE: f64 = 0.999;
 
 /// What all are replayed under.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Conditions {
     pub(super) boot: Duration,
-    pub(super) hosts_at_peak: u32,
+    pub(super) peak: Peak,
     pub(super) seed: u64,
     pub(super) tune: bool,
+}
+
+/// How many hosts the load takes at its peak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Peak {
+    /// So many, but for one moment in a thousand.
+    Hosts(u32),
+    /// The load is in hosts that are wholly busy, and stays so.
+    AsRecorded,
+}
+
+impl Peak {
+    fn hosts(self, trace: &Trace) -> f64 {
+        match self {
+            Self::Hosts(hosts) => f64::from(hosts),
+            Self::AsRecorded => trace.quantile(PEAK_SHARE) / SERVICE_LEVEL,
+        }
+    }
 }
 
 /// What somebody is.
@@ -36,6 +59,8 @@ pub(super) enum Kind {
     Candidate,
     /// Somebody else's rule.
     Rival,
+    /// What the fleet did at that time.
+    Recorded,
 }
 
 /// Somebody who is replayed.
@@ -111,6 +136,7 @@ pub(super) struct Replay {
     pub(super) trace: String,
     /// Seconds between two values of the trace.
     pub(super) trace_step: Second,
+    pub(super) hosts_at_peak: f64,
     /// How much of the trace constants were found on.
     pub(super) tuned_on: Duration,
     /// How much was replayed after that.
@@ -154,13 +180,22 @@ fn bounds(subjects: &[Subject]) -> (u32, u32) {
 /// A trace as it is replayed: what constants are found on, and what is reported on.
 struct Day<'a> {
     trace: &'a Trace,
+    hosts_at_peak: f64,
     first: Vec<f64>,
     rest: Vec<f64>,
 }
 
 impl<'a> Day<'a> {
     fn of(trace: &'a Trace, conditions: &Conditions) -> Result<Self, Usage> {
-        let factor = f64::from(conditions.hosts_at_peak) / PEAK_HOSTS;
+        let hosts_at_peak = conditions.peak.hosts(trace);
+        if hosts_at_peak > f64::from(PEAK_MAX) {
+            let hosts = hosts_at_peak.ceil();
+            return Err(Usage(format!(
+                "{}: the peak takes {hosts} hosts; {PEAK_MAX} are the most",
+                trace.name
+            )));
+        }
+        let factor = hosts_at_peak / PEAK_HOSTS;
         let span = trace.load.len() as u64 * u64::from(trace.step);
         let steps = usize::try_from(span / u64::from(STEP)).unwrap_or(usize::MAX);
         if steps > STEPS_MAX {
@@ -172,7 +207,7 @@ impl<'a> Day<'a> {
         if rest.is_empty() {
             return Err(Usage(format!("{}: it is too short to be replayed", trace.name)));
         }
-        Ok(Self { trace, first: first.to_vec(), rest: rest.to_vec() })
+        Ok(Self { trace, hosts_at_peak, first: first.to_vec(), rest: rest.to_vec() })
     }
 
     fn replay(
@@ -203,6 +238,7 @@ impl<'a> Day<'a> {
         Replay {
             trace: self.trace.name.clone(),
             trace_step: self.trace.step,
+            hosts_at_peak: self.hosts_at_peak,
             tuned_on: length(&self.first),
             length: length(&self.rest),
             outcomes: outcomes.collect(),

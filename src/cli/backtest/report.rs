@@ -22,7 +22,6 @@ pub(super) struct Report {
     fleet: FleetName,
     seed: u64,
     boot_seconds: u64,
-    hosts_at_peak: u32,
     /// What an instance costs an hour.
     price: Option<Price>,
     tuned: bool,
@@ -35,6 +34,8 @@ pub(super) struct Report {
 struct TraceRow {
     trace: String,
     step_seconds: u32,
+    /// Hosts that the load takes, but for one moment in a thousand.
+    hosts_at_peak: f64,
     /// Of the trace, what constants were found on; 0: none were.
     tuned_on_seconds: u64,
     /// Of the trace, what the numbers are of.
@@ -72,7 +73,6 @@ impl Report {
             fleet: config.name.clone(),
             seed,
             boot_seconds: conditions.boot.as_secs(),
-            hosts_at_peak: conditions.hosts_at_peak,
             price,
             tuned: conditions.tune,
             traces: replays.iter().map(|replay| TraceRow::of(replay, price)).collect(),
@@ -87,6 +87,7 @@ impl TraceRow {
         Self {
             trace: replay.trace.clone(),
             step_seconds: replay.trace_step,
+            hosts_at_peak: replay.hosts_at_peak,
             tuned_on_seconds: replay.tuned_on.as_secs(),
             seconds: replay.length.as_secs(),
             scalers: replay
@@ -108,7 +109,7 @@ impl TraceRow {
             report.fleet,
             self.trace,
             length(self.seconds),
-            report.hosts_at_peak,
+            self.hosts_at_peak.ceil(),
             length(report.boot_seconds),
             report.seed
         )

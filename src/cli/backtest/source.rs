@@ -9,8 +9,11 @@ use url::Url;
 
 use crate::backtest::trace::Trace;
 use crate::cli::backtest::progress::Progress;
+use crate::cli::backtest::recorded::{self, Lived};
 use crate::cli::exit::Usage;
+use crate::cli::wiring;
 use crate::clock::{Clock as _, SystemClock};
+use crate::config::Configuration;
 use crate::config::fleet::QueryConfig;
 use crate::domain::ids::FleetName;
 use crate::domain::time::Timestamp;
@@ -25,8 +28,8 @@ pub(super) struct SourceArgs {
     #[arg(
         long,
         value_name = "PATH",
-        required_unless_present = "prometheus",
-        conflicts_with = "prometheus",
+        required_unless_present_any = ["prometheus", "recorded"],
+        conflicts_with_all = ["prometheus", "recorded"],
         help_heading = "Load"
     )]
     trace: Option<PathBuf>,
@@ -45,17 +48,20 @@ pub(super) struct SourceArgs {
         help_heading = "Load"
     )]
     query: Option<String>,
+    /// What the service itself observed of the fleet, from its database
+    #[arg(long, requires = "since", conflicts_with = "prometheus", help_heading = "Load")]
+    recorded: bool,
     /// From when on: how long ago (7d) or a moment (2026-11-22T02:30:00Z)
-    #[arg(long, value_name = "WHEN", requires = "prometheus", value_parser = parse_since, help_heading = "Load")]
+    #[arg(long, value_name = "WHEN", conflicts_with = "trace", value_parser = parse_since, help_heading = "Load")]
     since: Option<Since>,
     /// Until when; else until now
-    #[arg(long, value_name = "WHEN", requires = "prometheus", value_parser = parse_since, help_heading = "Load")]
+    #[arg(long, value_name = "WHEN", requires = "since", value_parser = parse_since, help_heading = "Load")]
     until: Option<Since>,
     /// Between two values; 1s to 1h
     #[arg(
         long,
         value_name = "SPAN",
-        requires = "prometheus",
+        requires = "since",
         default_value = "60s",
         value_parser = parse_step,
         help_heading = "Load"
@@ -65,7 +71,7 @@ pub(super) struct SourceArgs {
     #[arg(
         long,
         value_name = "SPAN",
-        requires = "prometheus",
+        requires = "since",
         default_value = "10m",
         value_parser = parse_span,
         help_heading = "Load"
@@ -86,12 +92,21 @@ pub(super) struct SourceArgs {
 /// The load, and what is to be said of it.
 pub(super) struct Load {
     pub(super) traces: Vec<Trace>,
+    /// What the fleet itself did under the one trace, where that is known.
+    pub(super) lived: Option<Lived>,
     pub(super) notes: Vec<String>,
 }
 
 impl SourceArgs {
     /// Reads it.
-    pub(super) async fn read(&self, fleet: &FleetName) -> anyhow::Result<Load> {
+    pub(super) async fn read(
+        &self,
+        configuration: &Configuration,
+        fleet: &FleetName,
+    ) -> anyhow::Result<Load> {
+        if let (true, Some(since)) = (self.recorded, self.since) {
+            return self.remember(configuration, since, fleet).await;
+        }
         if let (Some(url), Some(query), Some(since)) = (&self.prometheus, &self.query, self.since) {
             return self.ask(url, query, since, fleet).await;
         }
@@ -105,7 +120,26 @@ impl SourceArgs {
             }
         };
         let traces = tokio::task::spawn_blocking(read).await.context("reading the trace ended early")?;
-        Ok(Load { traces: traces.map_err(|error| Usage(error.to_string()))?, notes: Vec::new() })
+        Ok(Load { traces: traces.map_err(|error| Usage(error.to_string()))?, lived: None, notes: Vec::new() })
+    }
+
+    async fn remember(
+        &self,
+        configuration: &Configuration,
+        since: Since,
+        fleet: &FleetName,
+    ) -> anyhow::Result<Load> {
+        let memory = wiring::open(configuration).await?;
+        let asked = async {
+            let now = memory.store().now().await?;
+            let (from, until) = (since.at(now), self.until.map_or(now, |until| until.at(now)));
+            let whole = self.span(from, until)?;
+            recorded::read(memory.store.as_ref(), fleet, from, until, whole).await
+        };
+        let read = asked.await;
+        memory.close().await;
+        let (trace, lived, notes) = read?;
+        Ok(Load { traces: vec![trace], lived: Some(lived), notes })
     }
 
     async fn ask(&self, url: &Url, query: &str, since: Since, fleet: &FleetName) -> anyhow::Result<Load> {
@@ -133,7 +167,7 @@ impl SourceArgs {
                 span(self.fill)
             ));
         }
-        Ok(Load { traces: vec![trace], notes })
+        Ok(Load { traces: vec![trace], lived: None, notes })
     }
 
     fn span(&self, from: Timestamp, until: Timestamp) -> Result<Span, Usage> {

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::support::TestDatabase;
+
 use super::program::{Folder, Ran, Running, WEB, service_file};
 
 /// How long a real Prometheus may take to be there on a busy machine.
@@ -81,7 +83,7 @@ fn a_day_is_replayed_for_people_and_for_programs() {
         backtest(&folder, &["--trace", &trace, "--rival", "hpa,gce", "--price", "0.5", "--output", "json"]);
     let result = ran.ended(0).json();
     assert_eq!(result["traces"][0]["seconds"], 24 * 3600);
-    assert_eq!(result["hosts_at_peak"], 30);
+    assert_eq!(result["traces"][0]["hosts_at_peak"], 30.0);
     assert!(!result["notes"].to_string().contains("max"), "{}", result["notes"]);
     let crowded = backtest(&folder, &["--trace", &trace, "--hosts-at-peak", "60"]).ended(0);
     assert!(
@@ -170,7 +172,7 @@ fn a_wrong_command_line_is_exit_code_2() {
     assert!(with(&["--against", "karpenter"]).contains("nomad-threshold"));
     assert!(with(&["--price", "-3"]).contains("0.34"));
     assert!(with(&["--hosts-at-peak", "0"]).contains("1..=500"));
-    assert!(with(&["--since", "2h"]).contains("--prometheus"));
+    assert!(with(&["--since", "2h"]).contains("cannot be used with"));
     assert!(with(&["--column", "cpu"]).contains("minute, requests"));
     let without = folder.call(&["backtest", "web"]).ended(2);
     assert!(without.stderr.contains("--trace"), "{}", without.stderr);
@@ -357,4 +359,46 @@ fn an_engine_that_is_not_there_and_a_span_that_is_none_are_told() {
     assert!(ran.stderr.contains("is not after"), "{}", ran.stderr);
     let ran = backtest(&folder, &["--prometheus", &url, "--query", "up"]).ended(2);
     assert!(ran.stderr.contains("--since"), "{}", ran.stderr);
+}
+
+/// An evening of a fleet in the store, as its ticks would have left it: every ten seconds, until now.
+async fn live_through(database: &TestDatabase, seconds: usize, sick: std::ops::Range<usize>) {
+    let pool = database.pool();
+    sqlx::query("INSERT INTO scaler.fleet_state (fleet) VALUES ('web')").execute(&pool).await.unwrap();
+    for ago in (0..seconds).step_by(10).filter(|ago| !sick.contains(ago)) {
+        let serving = if ago < seconds / 2 { 10 } else { 6 };
+        let cpu = load((seconds - ago) / 10) / 100.0 / f64::from(serving);
+        let number = |value: f64| serde_json::json!({"heard": value, "if_idle": value, "if_busy": value});
+        let doc = serde_json::json!({
+            "at": "2026-01-01T00:00:00Z", "hosts_heard": serving, "hosts_asked": serving, "recommended": null,
+            "faults": [], "values": {
+                "cpu.avg": number(cpu), "hosts.in_service": number(f64::from(serving)), "hosts.pending": number(1.0)}
+        });
+        let row = "INSERT INTO scaler.observation (fleet, at, doc)
+             SELECT 'web', at, jsonb_set($2, '{at}', to_jsonb(at))
+             FROM (SELECT date_trunc('second', clock_timestamp()) - interval '1 second' * $1 AS at) moment";
+        sqlx::query(row).bind(f64::from(u32::try_from(ago).unwrap())).bind(doc).execute(&pool).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_day_that_was_lived_through_is_replayed_beside_what_was_done() {
+    let database = TestDatabase::new().await;
+    let folder = Folder::new(&service_file(database.url().reveal(), "127.0.0.1:0"), &fleet(0.6));
+    let none = backtest(&folder, &["--recorded", "--since", "1h"]).ended(1);
+    assert!(none.stderr.contains("nothing is recorded of web's CPU"), "{}", none.stderr);
+    live_through(&database, 7200, 3600..3800).await;
+    let result = backtest(&folder, &["--recorded", "--since", "2h", "--output", "json"]).ended(0).json();
+    let of = |scaler, key| number(&result, scaler, key);
+    assert_eq!(result["traces"][0]["scalers"][1]["kind"], "recorded");
+    let paid = of("recorded", "host_hours");
+    assert!(
+        (paid - (6.0 + 10.0 + 2.0)).abs() < 0.5,
+        "an hour of six, one of ten, and one that boots: {paid}"
+    );
+    let ideal = of("web", "ideal_host_hours") / of("recorded", "ideal_host_hours");
+    assert!((ideal - 1.0).abs() < 0.05, "the load is replayed as it was, not scaled: {ideal}");
+    assert!(result["notes"].to_string().contains("values are holes"), "{}", result["notes"]);
+    let short = backtest(&folder, &["--recorded", "--since", "2h", "--fill", "1m"]).ended(1);
+    assert!(short.stderr.contains("for more than 1m"), "{}", short.stderr);
 }
