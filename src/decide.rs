@@ -5,6 +5,7 @@
 
 pub mod aggregate;
 pub mod bounds;
+mod candidates;
 mod census;
 pub mod condition;
 mod engine;

@@ -69,7 +69,7 @@ impl Plant {
                 run.moves += u32::from(wanted != fleet.desired);
                 fleet.resize(wanted, now);
             }
-            let serving = fleet.serve(*load, now, (now + STEP) % interval == 0);
+            let serving = fleet.serve(*load, now, (now + STEP).is_multiple_of(interval));
             run.load.push(*load);
             run.needed.push(needed(*load));
             run.serving.push(serving);
@@ -218,7 +218,9 @@ pub fn scaled(samples: &[f64], interval: Second) -> Vec<f64> {
     let rank = (sorted.len() * 999).div_ceil(1_000).saturating_sub(1);
     let peak = sorted.get(rank).copied().unwrap_or(0.0);
     if peak > 0.0 {
-        load.iter_mut().for_each(|value| *value *= PEAK_HOSTS * SERVICE_LEVEL / peak);
+        for value in &mut load {
+            *value *= PEAK_HOSTS * SERVICE_LEVEL / peak;
+        }
     }
     load
 }

@@ -1,5 +1,6 @@
 //! One fleet's settings, checked.
 
+mod candidates;
 mod launch;
 mod metrics;
 pub(super) mod read;
@@ -10,7 +11,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::decide::bounds::Bounds;
-use crate::decide::policy::{Cooldown, Mode, Place, Policy, Rule, Safety, ScaleIn, SizePolicy, Target};
+use crate::decide::policy::{
+    Candidate, Cooldown, Mode, Place, Policy, Rule, Safety, ScaleIn, SizePolicy, Target,
+};
 use crate::decide::schedule::Schedule;
 use crate::decide::signal::{Catalog, HOST_SIGNALS};
 use crate::domain::ids::{FleetName, InstanceType, SubnetId, TargetGroupArn};
@@ -46,13 +49,15 @@ pub struct FleetConfig {
     pub scale_in: ScaleIn,
     /// What stops everything.
     pub safety: Safety,
+    /// Policies that are tried beside this one, in the order of the file.
+    pub candidates: Vec<CandidateConfig>,
 }
 
 impl FleetConfig {
     /// What deciding needs of it. `places` are its subnets with their zones, which only the cloud knows.
     #[must_use]
     pub fn policy(&self, places: Vec<Place>) -> Policy {
-        Policy {
+        let policy = Policy {
             fleet: self.name.clone(),
             mode: self.mode,
             interval: self.interval,
@@ -69,7 +74,10 @@ impl FleetConfig {
             target_groups: self.balancer.target_groups.clone(),
             places,
             instance_types: self.launch.instance_types.clone(),
-        }
+            candidates: Vec::new(),
+        };
+        let candidates = self.candidates.iter().map(|candidate| candidate.of(&policy)).collect();
+        Policy { candidates, ..policy }
     }
 
     /// The bounds of its size at `now`.
@@ -82,6 +90,41 @@ impl FleetConfig {
     #[must_use]
     pub fn catalog(&self) -> Catalog {
         self.metrics.catalog()
+    }
+}
+
+/// A policy that is tried beside the one in force; what its file does not say is the fleet's own already.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CandidateConfig {
+    /// Its name.
+    pub name: String,
+    /// Bounds and steps.
+    pub size: SizePolicy,
+    /// Other bounds for a time, in the order of the file.
+    pub schedules: Vec<Schedule>,
+    /// Rules, in the order of the file.
+    pub rules: Vec<Rule>,
+    /// Targets, in the order of the file.
+    pub targets: Vec<Target>,
+    /// How long after a change the next one waits.
+    pub cooldown: Cooldown,
+    /// How hosts are given back.
+    pub scale_in: ScaleIn,
+}
+
+impl CandidateConfig {
+    /// The whole policy, `own` being the one in force.
+    fn of(&self, own: &Policy) -> Candidate {
+        let policy = Policy {
+            size: self.size,
+            schedules: self.schedules.clone(),
+            rules: self.rules.clone(),
+            targets: self.targets.clone(),
+            cooldown: self.cooldown,
+            scale_in: self.scale_in.clone(),
+            ..own.clone()
+        };
+        Candidate { name: self.name.clone(), policy }
     }
 }
 

@@ -85,6 +85,7 @@ pub fn observe(sample: &Sample<'_>) -> Observation {
         quarantined: Vec::new(),
         unserved: Vec::new(),
         trails: BTreeMap::new(),
+        candidates: BTreeMap::new(),
     }
 }
 

@@ -1,12 +1,13 @@
 //! The decision itself, from top to bottom.
 
+use crate::decide::candidates;
 use crate::decide::census::{Census, amount};
 use crate::decide::ground::Ground;
 use crate::decide::guards::{self, Judged};
 use crate::decide::leavers::Leavers;
 use crate::decide::ledger::Ledger;
 use crate::decide::opinion::{self, Advice, Opinion};
-use crate::decide::plan::{Action, Guard, Plan};
+use crate::decide::plan::{Action, CandidatePlan, Guard, Plan};
 use crate::decide::policy::Mode;
 use crate::decide::record;
 use crate::decide::requests;
@@ -58,6 +59,7 @@ pub fn decide(snapshot: &Snapshot) -> Plan {
         size_before: size_before(&census, &leavers),
     };
     let (action, code, reason) = outcome.tell();
+    let candidates = candidates::plans(snapshot);
     Plan {
         action,
         size_before: outcome.size_before,
@@ -67,12 +69,13 @@ pub fn decide(snapshot: &Snapshot) -> Plan {
         code,
         reason,
         rules_fired: fired(&census, &opinions, action),
-        observation: observation(&census, &opinions),
+        observation: observation(&census, &opinions, &candidates),
         launches: supply.launches,
         drains: leavers.drains,
         cancelled_drains: supply.cancelled,
         answered: requests.answers,
         cloud: snapshot.cloud.clone(),
+        candidates,
     }
 }
 
@@ -95,7 +98,7 @@ fn fired(census: &Census<'_>, opinions: &[Opinion], action: Action) -> Vec<Strin
 }
 
 /// This tick's observation with the size that was recommended, before any guard but the bounds.
-fn observation(census: &Census<'_>, opinions: &[Opinion]) -> Observation {
+fn observation(census: &Census<'_>, opinions: &[Opinion], candidates: &[CandidatePlan]) -> Observation {
     let recommended = match opinion::combine(opinions.iter(), census.desired) {
         Advice::Out(size) | Advice::In(size) => Some(census.bounds.clamp(size)),
         Advice::Stay => Some(census.desired),
@@ -105,5 +108,6 @@ fn observation(census: &Census<'_>, opinions: &[Opinion]) -> Observation {
         let trail = trail::next(target, census, targets::hosts_under(target, census))?;
         Some((target.name.clone(), trail))
     });
-    Observation { recommended, trails: learned.collect(), ..census.snapshot.current.clone() }
+    let candidates = candidates::recommended(candidates);
+    Observation { recommended, trails: learned.collect(), candidates, ..census.snapshot.current.clone() }
 }

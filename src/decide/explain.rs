@@ -25,6 +25,12 @@ pub fn render(fleet: &str, plan: &Plan) -> String {
     for verdict in &plan.verdicts {
         guard(&mut text, verdict);
     }
+    if !plan.candidates.is_empty() {
+        line(&mut text, "  candidates, of which nothing is done");
+    }
+    for candidate in &plan.candidates {
+        line(&mut text, format_args!("    {:>4}  {}", candidate.size_wanted, candidate.sentence()));
+    }
     text.truncate(text.trim_end().len());
     text
 }

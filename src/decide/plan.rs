@@ -40,6 +40,24 @@ pub struct Plan {
     pub observation: Observation,
     /// Whether the cloud could be seen.
     pub cloud: CloudView,
+    /// What candidates would have done in its place, in the order of the file. None of it is acted on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub candidates: Vec<CandidatePlan>,
+}
+
+/// What a candidate would have done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct CandidatePlan {
+    /// Its name.
+    pub name: String,
+    /// In which direction it would have gone.
+    pub action: Action,
+    /// The size that it would have wanted, after all guards.
+    pub size_wanted: u32,
+    /// The size that it recommended before any guard but the bounds; `None`: it could not say.
+    pub recommended: Option<u32>,
+    /// Why, in one sentence.
+    pub reason: String,
 }
 
 impl Plan {
@@ -56,12 +74,14 @@ impl Plan {
             Effect::Clamp { to, .. } => Some(format!("{}:{to}", v.guard)),
             Effect::Refuse => Some(format!("{}:no", v.guard)),
         });
+        let candidates =
+            self.candidates.iter().map(|one| format!(" {}:{}→{}", one.name, one.action, one.size_wanted));
         let cloud = match self.cloud {
             CloudView::Fresh => "fresh",
             CloudView::Unknown(_) => "unknown",
         };
         format!(
-            "{} {}→{} {} [{}] [{}] +{} -{} {} {cloud}",
+            "{} {}→{} {} [{}] [{}] +{} -{} {} {cloud}{}",
             self.action,
             self.size_before,
             self.size_wanted,
@@ -71,7 +91,16 @@ impl Plan {
             self.launches.iter().map(|launch| launch.count).sum::<u32>(),
             self.drains.len(),
             self.cancelled_drains.len(),
+            candidates.collect::<String>(),
         )
+    }
+}
+
+impl CandidatePlan {
+    /// What it would have done and why: `calmer would scale_out: Scale out 4 → 5: …`.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        format!("{} would {}: {}", self.name, self.action, self.reason)
     }
 }
 

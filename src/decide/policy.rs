@@ -47,6 +47,17 @@ pub struct Policy {
     pub places: Vec<Place>,
     /// What may be launched, in order of preference; empty: what the template says.
     pub instance_types: Vec<InstanceType>,
+    /// Policies that are tried beside this one and never act, in the order of the file.
+    pub candidates: Vec<Candidate>,
+}
+
+/// A policy that is tried beside the one in force.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Candidate {
+    /// Its name; unique in the fleet.
+    pub name: String,
+    /// The whole policy, what it shares with the one in force included.
+    pub policy: Policy,
 }
 
 impl Policy {
@@ -56,11 +67,13 @@ impl Policy {
         looks_back(self.interval, &self.rules, &self.scale_in)
     }
 
-    /// Every signal that a rule or a target uses.
+    /// Every signal that a rule or a target uses, of a candidate too.
     #[must_use]
     pub fn signals(&self) -> BTreeSet<SignalName> {
         let of_rules = self.rules.iter().flat_map(|rule| rule.when.signals());
-        of_rules.chain(self.targets.iter().map(|target| target.signal.clone())).collect()
+        let of_targets = self.targets.iter().map(|target| target.signal.clone());
+        let of_candidates = self.candidates.iter().flat_map(|candidate| candidate.policy.signals());
+        of_rules.chain(of_targets).chain(of_candidates).collect()
     }
 
     /// The bounds of its size at `now`.

@@ -88,6 +88,9 @@ pub struct Observation {
     /// What each target had learned of its signal by then, by the target's name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub trails: BTreeMap<String, Trail>,
+    /// What each candidate recommended at that tick, by name, for its own window to look back on.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub candidates: BTreeMap<String, Option<u32>>,
 }
 
 impl Catalog {
@@ -123,6 +126,7 @@ impl Observation {
             quarantined: Vec::new(),
             unserved: Vec::new(),
             trails: BTreeMap::new(),
+            candidates: BTreeMap::new(),
         }
     }
 

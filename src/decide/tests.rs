@@ -1,6 +1,7 @@
 //! Whole plans as operators read them, the rules of single guards, and what holds for every snapshot there can be.
 
 mod aggregates;
+mod candidates;
 mod daylight;
 mod fixture;
 mod golden;

@@ -130,8 +130,8 @@ fn teaches(census: &Census<'_>) -> bool {
 
 /// The newest trail.
 fn last<'a>(target: &Target, census: &Census<'a>) -> Option<(&'a Observation, Trail)> {
-    let earlier = census.snapshot.window.iter().rev().filter(|seen| seen.at < census.now);
-    earlier.filter_map(|seen| Some((seen, *seen.trails.get(&target.name)?))).next()
+    let mut earlier = census.snapshot.window.iter().rev().filter(|seen| seen.at < census.now);
+    earlier.find_map(|seen| Some((seen, *seen.trails.get(&target.name)?)))
 }
 
 /// The load when a host that comes now was asked for, or as long ago as is remembered.

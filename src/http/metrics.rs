@@ -45,6 +45,11 @@ const METRICS: &[(Kind, &str, &str)] = &[
     ),
     (
         Kind::Gauge,
+        "fleet_scaler_candidate_size",
+        "The size that a policy which is tried beside a fleet's own would want; NaN: it is not tried any more.",
+    ),
+    (
+        Kind::Gauge,
         "fleet_scaler_boot_seconds",
         "How long hosts of a fleet take from launch to healthy: the 95th percentile of the last 50 at most; NaN: too few.",
     ),

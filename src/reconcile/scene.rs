@@ -59,14 +59,7 @@ pub async fn read(
     references.refresh_joined(&*parts.store, config).await?;
     references.refresh_boots(&*parts.store, &*parts.clock, config).await?;
     let world = lookout.look(config.interval / 2).await;
-    let stored = parts
-        .store
-        .fleet_load(
-            &config.name,
-            looks_back(config.interval, &config.rules, &config.scale_in),
-            config.safety.budget_per,
-        )
-        .await?;
+    let stored = parts.store.fleet_load(&config.name, horizon(config), config.safety.budget_per).await?;
     let read_at = parts.clock.elapsed();
     let cloud = &*parts.cloud;
     let mut faults = Vec::new();
@@ -146,6 +139,13 @@ fn quarantined(
     let Ok(world) = world else { return BTreeSet::new() };
     let astray = stored.hosts.iter().filter(|host| world.is_astray(&host.id, owner, &host.fleet));
     astray.map(|host| host.id.clone()).collect()
+}
+
+/// How far back observations are of use, to the policy in force and to those that are tried beside it.
+fn horizon(config: &FleetConfig) -> Duration {
+    let tried = config.candidates.iter();
+    let tried = tried.map(|candidate| looks_back(config.interval, &candidate.rules, &candidate.scale_in));
+    tried.fold(looks_back(config.interval, &config.rules, &config.scale_in), Duration::max)
 }
 
 fn groups_of_interest(

@@ -68,6 +68,11 @@ fn sizes(fleet: &FleetName, snapshot: &Snapshot, plan: &Plan) {
     gauge!("fleet_scaler_desired_size", "fleet" => fleet()).set(f64::from(plan.size_wanted));
     gauge!("fleet_scaler_recommended_size", "fleet" => fleet())
         .set(plan.observation.recommended.map_or(f64::NAN, f64::from));
+    for candidate in &plan.candidates {
+        let name = candidate.name.clone();
+        gauge!("fleet_scaler_candidate_size", "fleet" => fleet(), "candidate" => name)
+            .set(f64::from(candidate.size_wanted));
+    }
     let bounds = snapshot.policy.bounds(snapshot.now);
     for (bound, hosts) in [("min", bounds.min), ("max", bounds.max)] {
         gauge!("fleet_scaler_size_limit", "fleet" => fleet(), "bound" => bound).set(f64::from(hosts));
@@ -98,6 +103,16 @@ fn signals(fleet: &FleetName, snapshot: &Snapshot, plan: &Plan) {
 pub(super) fn signals_dropped<'a>(fleet: &FleetName, dropped: impl Iterator<Item = &'a SignalName>) {
     for name in dropped {
         gauge!("fleet_scaler_signal", "fleet" => fleet.to_string(), "signal" => name.clone()).set(f64::NAN);
+    }
+}
+
+/// Candidates that are not tried any more.
+pub(super) fn candidates_dropped(fleet: &FleetName, before: &FleetConfig, now: &FleetConfig) {
+    let stays = |name: &str| now.candidates.iter().any(|candidate| candidate.name == name);
+    for candidate in before.candidates.iter().filter(|candidate| !stays(&candidate.name)) {
+        let name = candidate.name.clone();
+        gauge!("fleet_scaler_candidate_size", "fleet" => fleet.to_string(), "candidate" => name)
+            .set(f64::NAN);
     }
 }
 

@@ -84,6 +84,7 @@ impl FleetRunner {
     pub fn reconfigure(&mut self, config: Arc<FleetConfig>) {
         let (before, now) = [&self.config, &config].map(|config| config.policy(Vec::new()).signals()).into();
         telemetry::signals_dropped(&config.name, before.difference(&now));
+        telemetry::candidates_dropped(&config.name, &self.config, &config);
         self.config = config;
         self.references = References::default();
     }

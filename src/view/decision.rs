@@ -4,7 +4,9 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::decide::plan::{Action, Answer, PlannedDrain, PlannedLaunch, ReasonCode, Recommendation, Verdict};
+use crate::decide::plan::{
+    Action, Answer, CandidatePlan, PlannedDrain, PlannedLaunch, ReasonCode, Recommendation, Verdict,
+};
 use crate::decide::signal::Observation;
 use crate::decide::snapshot::CloudView;
 use crate::domain::ids::{
@@ -148,6 +150,8 @@ pub struct Decision {
     pub answered: Vec<Answer>,
     /// Whether the cloud could be seen.
     pub cloud: CloudView,
+    /// What candidates would have done in its place. None of it was done.
+    pub candidates: Vec<CandidatePlan>,
 }
 
 impl From<DecisionRow> for Decision {
@@ -176,6 +180,7 @@ impl From<DecisionRow> for Decision {
             rules_fired: plan.rules_fired,
             answered: plan.answered,
             cloud: plan.cloud,
+            candidates: plan.candidates,
         }
     }
 }

@@ -15,6 +15,7 @@ use utoipa::ToSchema;
 
 use crate::config::fleet::FleetConfig;
 use crate::decide::bounds::Scheduled;
+use crate::decide::plan::CandidatePlan;
 use crate::decide::policy::Mode;
 use crate::decide::snapshot::{FleetMemory, OperatorRequest, PoolHealth};
 use crate::domain::boot::Boot;
@@ -75,6 +76,8 @@ pub struct FleetStatus {
     pub lease: Option<LeaseRow>,
     /// The newest decision; null: there is none.
     pub last_decision: Option<DecisionSummary>,
+    /// What policies that are tried beside the one in force would have done in its place. None of it was done.
+    pub candidates: Vec<CandidatePlan>,
 }
 
 /// A fleet's size, in hosts.
@@ -254,6 +257,7 @@ impl FleetStatus {
                 per_seconds: config.safety.budget_per.as_secs(),
             }),
             lease,
+            candidates: last.map(|last| last.plan.candidates.clone()).unwrap_or_default(),
             last_decision,
             hosts,
         }

@@ -187,6 +187,7 @@ fn deeds(decision: &Decision, room: Room) -> String {
         .collect();
     lines.extend(decision.drains.iter().map(|drain| format!("drain {} ({})", drain.host, drain.reason)));
     lines.extend(decision.cancelled_drains.iter().map(|host| format!("keep {host} after all")));
+    lines.extend(decision.candidates.iter().map(|one| format!("candidate {}", one.sentence())));
     lines.extend(decision.answered.iter().map(|answer| {
         let word = match answer.granted {
             Granted::Yes => "granted",

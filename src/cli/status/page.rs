@@ -8,6 +8,7 @@ use crate::cli::output::room::Room;
 use crate::cli::output::table::{Column, labelled, number, set_in};
 use crate::cli::output::text::{BAD, BOLD, DIM, DOUBTFUL, GOOD, PLAIN, Text};
 use crate::decide;
+use crate::decide::plan::CandidatePlan;
 use crate::decide::policy::Mode;
 use crate::decide::snapshot::{Ask, OperatorRequest, PoolHealth};
 use crate::domain::host::HostState;
@@ -75,6 +76,7 @@ impl FleetStatus {
             ("budget", plain(self.termination_budget.iter().map(Budget::line))),
             ("lease", vec![self.lease_line()]),
             ("last", vec![self.last_line()]),
+            ("tried", plain(self.candidates.iter().map(CandidatePlan::sentence))),
         ] {
             for (index, line) in lines.iter().enumerate() {
                 let label = if index == 0 { label } else { "" };

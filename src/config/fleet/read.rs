@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::fleet::{FleetConfig, launch, metrics, rules, schedules};
+use crate::config::fleet::{FleetConfig, candidates, launch, metrics, rules, schedules};
 use crate::config::reader::numbers::{Fraction, count, span};
 use crate::config::reader::text::{Choice, text};
 use crate::config::reader::{At, Section, key};
@@ -49,7 +49,18 @@ pub(in crate::config) fn read(file: &mut Section<'_, '_>, stem: Option<&str>) ->
     let scale_in =
         file.table(key("scale_in", "How hosts are given back."), |section| read_scale_in(section, interval));
     let safety = file.table(key("safety", "What stops everything."), read_safety);
-    metrics.host_needed = rules::use_host_signals(&rules, &targets, &catalog);
+    let own = size.map(|size| candidates::Own {
+        size,
+        schedules: &schedules,
+        rules: &rules,
+        targets: &targets,
+        cooldown,
+        scale_in: &scale_in,
+        interval,
+    });
+    let candidates = candidates::read(file, own.as_ref(), &catalog);
+    metrics.host_needed = rules::use_host_signals(&rules, &targets, &catalog)
+        || candidates.iter().any(|one| rules::use_host_signals(&one.rules, &one.targets, &catalog));
     Some(FleetConfig {
         name: name?,
         mode,
@@ -64,6 +75,7 @@ pub(in crate::config) fn read(file: &mut Section<'_, '_>, stem: Option<&str>) ->
         cooldown,
         scale_in,
         safety,
+        candidates,
     })
 }
 
@@ -89,7 +101,7 @@ fn read_name(file: &mut Section<'_, '_>, stem: Option<&str>) -> Option<FleetName
     Some(name.value)
 }
 
-fn read_size(section: &mut Section<'_, '_>) -> Option<SizePolicy> {
+pub(super) fn read_size(section: &mut Section<'_, '_>) -> Option<SizePolicy> {
     let min = section.required(key("min", "Never fewer hosts.").example("2"), &count(0, MOST_HOSTS));
     let max = section.required(key("max", "Never more hosts.").example("20"), &count(0, MOST_HOSTS));
     let step_out_max = section.optional(
@@ -111,7 +123,7 @@ fn read_size(section: &mut Section<'_, '_>) -> Option<SizePolicy> {
     })
 }
 
-fn read_cooldown(section: &mut Section<'_, '_>) -> Cooldown {
+pub(super) fn read_cooldown(section: &mut Section<'_, '_>) -> Cooldown {
     let any = span(Duration::ZERO, MONTH);
     Cooldown {
         scale_out: section.or(key("scale_out", "A scale-out waits since the last scale-out."), &any, MINUTE),
@@ -123,7 +135,7 @@ fn read_cooldown(section: &mut Section<'_, '_>) -> Cooldown {
     }
 }
 
-fn read_scale_in(section: &mut Section<'_, '_>, interval: Duration) -> ScaleIn {
+pub(super) fn read_scale_in(section: &mut Section<'_, '_>, interval: Duration) -> ScaleIn {
     let window = section.setting(
         key("window", "Never below the highest size recommended within it."),
         &span(Duration::ZERO, DAY),

@@ -29,6 +29,7 @@ fn observation(values: &[(&str, f64)]) -> Observation {
         quarantined: Vec::new(),
         unserved: Vec::new(),
         trails: BTreeMap::new(),
+        candidates: BTreeMap::new(),
     }
 }
 

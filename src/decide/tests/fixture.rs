@@ -99,6 +99,7 @@ fn policy() -> Policy {
             })
             .collect(),
         instance_types: vec![InstanceType::new("m7g.large"), InstanceType::new("m6g.large")],
+        candidates: Vec::new(),
     }
 }
 
@@ -250,6 +251,7 @@ pub(super) fn observation(at: Timestamp, cpu: f64, asked: u32, recommended: Opti
         quarantined: Vec::new(),
         unserved: Vec::new(),
         trails: BTreeMap::new(),
+        candidates: BTreeMap::new(),
     }
 }
 

@@ -6,7 +6,9 @@ use proptest::prelude::*;
 use super::fixture::{Fleet, MINUTE, ago, bought, cpu_target, now, rule, seconds};
 use crate::decide::Plan;
 use crate::decide::plan::Action;
-use crate::decide::policy::{RuleAction, SizePolicy};
+use crate::decide::policy::{Candidate, RuleAction, SizePolicy};
+use crate::decide::schedule::cron::Cron;
+use crate::decide::schedule::{Schedule, ScheduledSize};
 use crate::decide::signal::{Observation, Value};
 use crate::decide::snapshot::{Ask, CloudView, FleetMemory, HostView, Sighting};
 use crate::domain::host::{DrainReason, HostState};
@@ -126,6 +128,17 @@ fn busier(seen: &mut Observation, by: f64) {
     }
 }
 
+/// In force at 11:00 in Berlin, which it is.
+fn all_day(size: ScheduledSize) -> Schedule {
+    Schedule {
+        name: "day".into(),
+        start: Cron::parse("0 0 * * *").unwrap(),
+        end: Cron::parse("0 23 * * *").unwrap(),
+        zone: "Europe/Berlin".parse().unwrap(),
+        size,
+    }
+}
+
 proptest! {
     #[test]
     fn the_size_stays_in_its_bounds_and_so_does_what_is_bought(fleet in fleet()) {
@@ -138,6 +151,31 @@ proptest! {
         if let Some(size) = plan.observation.recommended {
             prop_assert!((fleet.policy.size.min..=fleet.policy.size.max).contains(&size));
         }
+    }
+
+    #[test]
+    fn the_size_stays_in_the_bounds_of_a_schedule(mut fleet in fleet(), floor in 0..9_u32, room in 0..9_u32) {
+        let min = fleet.policy.size.min + floor;
+        fleet.policy.schedules = vec![all_day(ScheduledSize::Both { min, max: min + room })];
+        let plan = fleet.decide();
+        prop_assert!((min..=min + room).contains(&plan.size_wanted), "{}", plan.reason);
+        prop_assert!(bought(&plan) <= (min + room).saturating_sub(standing(&fleet)), "{}", plan.reason);
+        if let Some(size) = plan.observation.recommended {
+            prop_assert!((min..=min + room).contains(&size));
+        }
+    }
+
+    /// Whatever is tried beside a policy, what is done is the same.
+    #[test]
+    fn a_candidate_changes_nothing_that_is_done(fleet in fleet(), other in fleet()) {
+        let alone = fleet.decide();
+        let mut beside = fleet;
+        beside.policy.candidates = vec![Candidate { name: "other".into(), policy: other.policy }];
+        let mut plan = beside.decide();
+        prop_assert_eq!(plan.candidates.len(), 1);
+        plan.candidates.clear();
+        plan.observation.candidates.clear();
+        prop_assert_eq!(plan, alone);
     }
 
     #[test]

@@ -108,6 +108,7 @@ async fn status_hosts_and_history_tell_how_it_stands() {
             "at",
             "boot",
             "breaker",
+            "candidates",
             "cooldowns",
             "fleet",
             "hosts",

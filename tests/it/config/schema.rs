@@ -76,6 +76,12 @@ fn it_has_the_documented_keys_and_no_others() {
         "rule.action.remove_percent",
     ];
     documented.extend(alternatives.map(str::to_owned));
+    // What a candidate may write is written as the fleet's own is.
+    for table in ["rule", "target", "schedule"] {
+        let own: Vec<String> =
+            documented.iter().filter(|key| key.starts_with(&format!("{table}."))).cloned().collect();
+        documented.extend(own.iter().map(|key| format!("candidate.{key}")));
+    }
     documented.retain(|key| !key.starts_with("launch.tags.") && !key.starts_with("metrics.scrape.labels."));
     let mut described = BTreeSet::new();
     keys(&fleet_schema(), "", &mut described);
@@ -98,13 +104,25 @@ fn the_loader_knows_its_keys_and_no_others() {
     for key in described {
         for (suffix, known) in [("", true), ("x", false)] {
             let (table, name) = key.rsplit_once('.').unwrap_or(("", &key));
-            let array = ["metrics.query", "metrics.scrape", "rule", "target", "schedule"].contains(&table);
+            let (outer, table) = match table.strip_prefix("candidate.") {
+                Some(inner) => ("candidate", inner),
+                None => ("", table),
+            };
+            let array = ["metrics.query", "metrics.scrape", "rule", "target", "schedule", "candidate"]
+                .contains(&table);
             let header = match table {
                 "" => String::new(),
                 "rule.action" => "[[rule]]\n[rule.action]\n".to_owned(),
                 "schedule.size" => "[[schedule]]\n[schedule.size]\n".to_owned(),
                 _ if array => format!("[[{table}]]\n"),
                 _ => format!("[{table}]\n"),
+            };
+            let header = match outer {
+                "" => header,
+                outer => format!(
+                    "[[{outer}]]\n{}",
+                    header.replace('[', "[candidate.").replace("[candidate.[candidate.", "[[candidate.")
+                ),
             };
             let fleet = format!("{header}{name}{suffix} = true\n");
             let errors = load_bare(folder(SERVICE, &fleet).path()).expect_err("nothing else is there");

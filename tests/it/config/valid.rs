@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use fleet_scaler::config::fleet::{
-    BalancerConfig, FleetConfig, HostMetricsConfig, LaunchConfig, MetricsConfig, QueryConfig, ScrapeConfig,
-    SeriesKind,
+    BalancerConfig, CandidateConfig, FleetConfig, HostMetricsConfig, LaunchConfig, MetricsConfig,
+    QueryConfig, ScrapeConfig, SeriesKind,
 };
 use fleet_scaler::config::load;
 use fleet_scaler::config::service::{
@@ -125,6 +125,7 @@ const ARN: &str = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgro
 
 fn maximal_fleet() -> FleetConfig {
     let metrics = maximal_metrics();
+    let catalog = metrics.catalog();
     FleetConfig {
         name: FleetName::new("web"),
         mode: Mode::Live,
@@ -143,7 +144,7 @@ fn maximal_fleet() -> FleetConfig {
             drain_timeout: Some(seconds(6 * 60)),
             health_grace: seconds(2 * 60),
         },
-        rules: maximal_rules(&metrics.catalog()),
+        rules: maximal_rules(&catalog),
         metrics,
         targets: vec![Target {
             name: "cpu-60".to_owned(),
@@ -165,6 +166,25 @@ fn maximal_fleet() -> FleetConfig {
             launch_failures_max: 3,
             breaker_reset: seconds(10 * 60),
         },
+        candidates: vec![CandidateConfig {
+            name: "calmer".to_owned(),
+            size: SizePolicy { min: 3, max: 15, step_out_max: Some(2), step_in_max: 1 },
+            schedules: Vec::new(),
+            rules: vec![Rule {
+                name: "warm".to_owned(),
+                when: Condition::parse("cpu.avg > 0.65", &catalog).expect("a condition"),
+                sustained: Sustained { hits: 3, of: 3 },
+                action: RuleAction::Add(1),
+                cooldown: Some(seconds(120)),
+            }],
+            targets: Vec::new(),
+            cooldown: Cooldown { scale_out: seconds(120), scale_in: seconds(600) },
+            scale_in: ScaleIn {
+                window: seconds(600),
+                order: VictimOrder::Newest,
+                protect_tag: "fleet-scaler:protect".to_owned(),
+            },
+        }],
     }
 }
 
@@ -212,6 +232,7 @@ fn what_is_left_out_has_the_documented_default() {
         schedules: Vec::new(),
         rules: Vec::new(),
         targets: Vec::new(),
+        candidates: Vec::new(),
         ..full
     };
     assert_eq!(configuration.fleets[&FleetName::new("web")], expected);
@@ -366,6 +387,6 @@ fn one_second_is_valid_everywhere() {
         _ => line.replace("per = \"10m\"", "per = \"1s\"") + "\n",
     };
     let short: String = fleet.lines().map(shorten).collect();
-    assert_eq!(short.matches("\"1s\"").count(), 13, "{short}");
+    assert_eq!(short.matches("\"1s\"").count(), 17, "{short}");
     load_bare(folder(SERVICE, &short).path()).expect("a valid folder");
 }

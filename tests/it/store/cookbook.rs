@@ -15,6 +15,7 @@ use crate::support::sql;
 
 const COOKBOOK: &str = include_str!("../../../docs/audit-cookbook.md");
 const RUNBOOK: &str = include_str!("../../../docs/runbook.md");
+const CANDIDATES: &str = include_str!("../../../docs/candidates.md");
 const SCHEDULES: &str = include_str!("../../../docs/schedules.md");
 const QUESTIONS: &str = include_str!("../../../docs/questions.md");
 
@@ -104,9 +105,9 @@ async fn every_query_of_the_runbook_and_the_questions_runs_as_the_auditor() {
     assert_eq!(questions.len(), 10, "one query for each question");
     let world = day().await;
     let mut auditor = auditor(&world).await;
-    let schedules = statements(SCHEDULES);
-    assert_eq!(schedules.len(), 1, "{schedules:?}");
-    for statement in runbook.into_iter().chain(questions).chain(schedules) {
+    let more = [statements(SCHEDULES), statements(CANDIDATES)].concat();
+    assert_eq!(more.len(), 2, "{more:?}");
+    for statement in runbook.into_iter().chain(questions).chain(more) {
         let ran = sqlx::raw_sql(sql(statement.clone())).fetch_all(&mut auditor).await;
         assert!(ran.is_ok(), "{statement}\n{}", ran.err().map(|error| error.to_string()).unwrap_or_default());
     }

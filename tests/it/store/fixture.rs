@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fleet_scaler::decide::plan::{
-    Action, Effect, Guard, Plan, ReasonCode, Recommendation, RuleWindow, Verdict,
+    Action, CandidatePlan, Effect, Guard, Plan, ReasonCode, Recommendation, RuleWindow, Verdict,
 };
 use fleet_scaler::decide::policy::Mode;
 use fleet_scaler::decide::signal::{Observation, Value};
@@ -182,6 +182,7 @@ pub(super) fn observation(at: Timestamp) -> Observation {
         quarantined: Vec::new(),
         unserved: Vec::new(),
         trails: BTreeMap::new(),
+        candidates: BTreeMap::new(),
     }
 }
 
@@ -217,6 +218,13 @@ pub(super) fn decision(action: Action, before: u32, wanted: u32, at: Timestamp) 
         rules_fired: vec![],
         answered: vec![],
         observation: observation(at),
+        candidates: vec![CandidatePlan {
+            name: "calmer".into(),
+            action: Action::Hold,
+            size_wanted: before,
+            recommended: None,
+            reason: "Hold".into(),
+        }],
         cloud: CloudView::Fresh,
     };
     let id = DecisionId(fresh());

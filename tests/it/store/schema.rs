@@ -14,7 +14,7 @@ use sqlx::{Column as _, Either, Executor as _, TypeInfo as _};
 
 use crate::support::{TestCluster, TestDatabase, sql};
 
-const VIEWS: [(&str, &str); 6] = [
+const VIEWS: [(&str, &str); 7] = [
     (
         "decisions",
         "decision_id, at, fleet, replica, epoch, action, size_before, size_wanted, reason, inputs, recommendations, verdicts",
@@ -29,6 +29,10 @@ const VIEWS: [(&str, &str); 6] = [
         "at, fleet, op, decision_id, launch_id, instance_ids, attempt, zone, client_token, request_id, outcome, error_code, duration",
     ),
     ("operator_actions", "at, fleet, actor, action, reason"),
+    (
+        "candidates",
+        "decision_id, at, last_at, count, fleet, candidate, action, size_wanted, recommended, reason, real_action, real_size_before, real_size_wanted",
+    ),
     ("config_changes", "at, fleet, version, outcome, diff"),
 ];
 
