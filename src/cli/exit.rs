@@ -5,6 +5,9 @@
 
 use std::process::ExitCode;
 
+use crate::cli::output;
+use crate::cli::output::text::{BAD, PLAIN, Text};
+
 /// Everything was done.
 pub(crate) const DONE: u8 = 0;
 /// Something broke: the database, the cloud, the machine.
@@ -35,7 +38,7 @@ pub(crate) fn conclude(result: anyhow::Result<()>) -> ExitCode {
     if let Some(Silent(code)) = error.downcast_ref() {
         return ExitCode::from(*code);
     }
-    crate::cli::output::complain(&format!("error: {}", sentence(&error)));
+    output::complain(&Text::styled(BAD, "error:").and(PLAIN, format!(" {}", sentence(&error))).paint());
     ExitCode::from(code_of(&error))
 }
 

@@ -88,9 +88,9 @@ pub(crate) fn raw(text: &str) -> anyhow::Result<()> {
     stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| StdoutGone(error).into())
 }
 
-/// Says something on stderr. That stderr may be closed changes nothing.
+/// Says something on stderr, with its styles where they are wanted there. That stderr may be closed changes nothing.
 pub(crate) fn complain(text: &str) {
-    let _ = writeln!(io::stderr().lock(), "{text}");
+    let _ = writeln!(AutoStream::auto(io::stderr().lock()), "{text}");
 }
 
 /// Whether stderr is to be coloured.

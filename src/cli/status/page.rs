@@ -305,6 +305,7 @@ mod tests {
     use chrono::DateTime;
 
     use super::*;
+    use crate::cli::output::table::Table;
     use crate::decide::schedule::cron::Cron;
     use crate::decide::schedule::{Schedule, ScheduledSize};
     use crate::decide::snapshot::{FleetMemory, Pause};
@@ -399,6 +400,37 @@ mod tests {
              \u{20} pools     eu-west-1b cools for 3m more after 1 refusal\n\
              \u{20} lease     nobody; one at epoch 3 until 1970-01-01 00:16:30Z: is the service running?\n\
              \u{20} last      no decision yet"
+        );
+    }
+
+    #[test]
+    fn an_overview_keeps_what_matters_where_room_is_short() {
+        let fleets = ["web", "checkout"].map(|name| {
+            let fleet = FleetStatus::of(&FleetName::new(name), None, stored(), None, &[]);
+            fleet.row()
+        });
+        let at = |width| {
+            let table = Table::new(COLUMNS, fleets.clone()).paint(Room { width: Some(width), height: None });
+            anstream::adapter::strip_str(&table).to_string()
+        };
+        assert_eq!(
+            at(60),
+            "FLEET     WANTED  LIVE  HEALTHY\n\
+             \u{20} NOTE\n\
+             web            4     0        0\n\
+             \u{20} scale-in for 1m30s more, by ada: v7; 1 pool cooling; no\n\
+             \u{20} replica holds it\n\
+             checkout       4     0        0\n\
+             \u{20} scale-in for 1m30s more, by ada: v7; 1 pool cooling; no\n\
+             \u{20} replica holds it\n\
+             (no room for EVALUATED, MODE, LEAVING, MIN-MAX)"
+        );
+        let wide = at(110);
+        assert!(
+            wide.starts_with(
+                "FLEET     MODE            WANTED  LIVE  HEALTHY  MIN-MAX  LEAVING  EVALUATED  NOTE\n"
+            ),
+            "{wide}"
         );
     }
 }
