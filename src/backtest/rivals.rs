@@ -195,8 +195,38 @@ impl<T: Copy> Recent<T> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::fixture::Fleet;
     use super::*;
+
+    /// A host of some age, booting or serving, heard or not.
+    fn some_host() -> impl Strategy<Value = (Second, Option<Second>, Option<f64>)> {
+        (0..900_u32, proptest::option::of(0..900_u32), proptest::option::of(0.0..=1.0_f64))
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_seen_a_size_comes_of_it_and_never_none_at_all(
+            looks in proptest::collection::vec(proptest::collection::vec(some_host(), 0..12), 1..60),
+            target in 0.05..=1.0_f64,
+        ) {
+            for rival in Rival::ALL {
+                let mut scaler = rival.with_target(target);
+                let (mut now, mut desired) = (900, 5);
+                for hosts in &looks {
+                    let fleet = hosts.iter().fold(Fleet::serving(0), |fleet, (launched, ready, utilisation)| {
+                        fleet.and(1, *launched, *ready, utilisation.filter(|_| ready.is_some()))
+                    });
+                    desired = fleet.ask(scaler.as_mut(), now, desired);
+                    prop_assert!(desired >= 1, "{} at {}", rival, now);
+                    // A fleet has a largest size, in life as in the plant.
+                    desired = desired.min(1_000);
+                    now += scaler.interval();
+                }
+            }
+        }
+    }
 
     #[test]
     fn every_name_leads_to_its_rule_and_no_other_does() {

@@ -17,8 +17,8 @@ use flate2::bufread::MultiGzDecoder;
 
 use crate::backtest::Second;
 
-/// Rows beyond this are refused: three years of seconds.
-const ROWS_MAX: usize = 100_000_000;
+/// Rows beyond this are refused: a year of seconds.
+const ROWS_MAX: usize = 366 * 24 * 3600;
 const LINE_MAX: u64 = 64 * 1024;
 const STEP_MAX: Second = 24 * 3600;
 const GZIP: [u8; 2] = [0x1f, 0x8b];

@@ -4,6 +4,7 @@ use std::io::Write as _;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use proptest::prelude::*;
 
 use super::*;
 
@@ -150,4 +151,27 @@ fn quantiles_scaling_and_parts() {
     let (first, rest) = trace.split(1.0 / 3.0);
     assert_eq!((first.load.len(), rest.load.len()), (333, 667));
     close(rest.load[0], 334.0);
+}
+
+proptest! {
+    #[test]
+    fn whatever_a_file_holds_it_is_a_load_or_an_error_with_its_name(text in "(load|a,load|\\PC{0,8})(\n|\r\n|,|\"|[0-9.eE+-]{0,6}|NaN|\\PC){0,40}") {
+        match parse("x_60s.csv", &text) {
+            Ok(trace) => {
+                prop_assert!(trace.load.len() > 1 && trace.load.iter().all(|value| value.is_finite() && *value >= 0.0));
+            }
+            Err(error) => prop_assert!(error.starts_with("x_60s.csv"), "{}", error),
+        }
+    }
+
+    #[test]
+    fn whatever_bytes_a_file_holds_nothing_breaks(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let _ = Trace::parse(Path::new("x_60s.csv"), bytes.as_slice(), None);
+    }
+
+    #[test]
+    fn what_was_written_is_read_again(load in proptest::collection::vec(0.0..1e12_f64, 2..50)) {
+        let text = load.iter().fold("t,load\n".to_owned(), |text, value| format!("{text}0,{value}\n"));
+        prop_assert_eq!(parse("x_60s.csv", &text).map(|trace| trace.load), Ok(load));
+    }
 }

@@ -99,6 +99,33 @@ fn a_day_is_replayed_for_people_and_for_programs() {
         assert!((of("excess_cost") - (of("cost_ratio") - 1.0)).abs() < 1e-9);
         assert!(of("moves_per_hour") > 0.0);
     }
+    let row = result["traces"][0]["scalers"][0].as_object().unwrap();
+    let keys: Vec<&str> = row.keys().map(String::as_str).collect();
+    assert_eq!(
+        keys,
+        [
+            "accuracy_over",
+            "accuracy_under",
+            "cost",
+            "cost_ratio",
+            "excess_cost",
+            "host_hours",
+            "ideal_cost",
+            "ideal_host_hours",
+            "instability_down",
+            "instability_up",
+            "jitter",
+            "kind",
+            "moves_per_hour",
+            "scaler",
+            "settings",
+            "speed_up",
+            "time_over",
+            "time_under",
+            "under_provisioned_seconds",
+            "unserved_share"
+        ]
+    );
     assert!((number(&result, "web", "speed_up") - 1.0).abs() < 1e-9, "it is its own baseline");
     assert!(
         number(&result, "gce", "host_hours") > number(&result, "hpa", "host_hours"),
