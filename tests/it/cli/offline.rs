@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::program::{Folder, Running, WEB, call, program, run, service_file};
 
-const COMMANDS: [&str; 17] = [
+const COMMANDS: [&str; 18] = [
     "serve",
     "migrate",
     "check",
