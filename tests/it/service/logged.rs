@@ -1,7 +1,7 @@
 //! What a line of the log says it belongs to: whoever reads one finds the rows, the host, and the request at AWS.
 
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use serde_json::Value;
 
@@ -49,8 +49,14 @@ impl Log {
     }
 }
 
+/// A second subscriber, which hears nothing. As long as there is but one, tracing asks whichever thread comes first to a
+/// line whether anybody wants it, and remembers the answer: the thread of another test would say no for this one.
+static SECOND: LazyLock<tracing::Dispatch> =
+    LazyLock::new(|| tracing::Dispatch::new(tracing::subscriber::NoSubscriber::new()));
+
 /// From now on, for this thread, as long as the guard lives.
 fn listen() -> (Log, tracing::subscriber::DefaultGuard) {
+    LazyLock::force(&SECOND);
     let log = Log::default();
     let written = log.clone();
     let subscriber =
