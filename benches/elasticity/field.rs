@@ -19,6 +19,9 @@ pub const OURS: &str = "fleet-scaler";
 pub const TARGETS: (f64, f64, u32) = (0.35, 0.8, 18);
 
 /// Targets of the same range that ours chooses from: fewer, since it has a second constant to choose.
+/// The default of a fleet's file.
+const SHORTFALL: f64 = 0.0005;
+
 const OUR_TARGETS: [f64; 8] = [0.35, 0.5, 0.6, 0.65, 0.675, 0.7, 0.725, 0.75];
 
 /// Shares of the load that may fall short, of which ours chooses one; the middle one is the default.
@@ -78,7 +81,7 @@ impl Contestant {
 
     /// At this target, everything else as it comes.
     pub fn at(self, target: f64) -> Box<dyn Scaler> {
-        self.with(Constants { target, shortfall: 0.001 })
+        self.with(Constants { target, shortfall: SHORTFALL })
     }
 
     /// As its documentation sets it up; ours with every default that a fleet's file leaves out.
@@ -114,7 +117,7 @@ fn default_policy() -> Policy {
             signal: SIGNAL.to_owned(),
             value: 0.6,
             tolerance: 0.1,
-            shortfall: 0.001,
+            shortfall: SHORTFALL,
         }],
         cooldown: Cooldown { scale_out: MINUTE, scale_in: 5 * MINUTE },
         scale_in: ScaleIn {

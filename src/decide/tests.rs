@@ -5,6 +5,7 @@ mod candidates;
 mod daylight;
 mod fixture;
 mod golden;
+mod learning;
 mod load;
 mod machines;
 mod properties;

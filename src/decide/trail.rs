@@ -37,6 +37,7 @@ const SMOOTHING: f64 = 16.0;
 /// A time over which unrest is averaged, and a share of the load that is taken for it at first.
 const UNREST_OVER: f64 = 5_000.0;
 const UNREST_FIRST: f64 = 0.1;
+const UNREST_LEAST: f64 = 0.03;
 const UNREST_MOST: f64 = 0.3;
 /// By how much a second without any shortfall lowers the head-room, in units of unrest.
 const SINK: f64 = 1e-4;
@@ -106,7 +107,7 @@ pub(super) fn next(target: &Target, census: &Census<'_>, hosts: u32) -> Option<T
     let learned = Learned::of(target, census);
     let carried = load(target, value, hosts);
     let Some((seen, trail)) = before_this else {
-        return Some(Trail { level: carried, headroom: 0.0, unrest: UNREST_FIRST });
+        return Some(Trail { level: carried, headroom: target.tolerance, unrest: UNREST_FIRST });
     };
     let passed = since(census.now, seen.at).as_secs_f64().min(LONGEST_TICK);
     let then = earlier(target, census).unwrap_or(trail.level).max(0.3 * learned.limit);
@@ -114,7 +115,7 @@ pub(super) fn next(target: &Target, census: &Census<'_>, hosts: u32) -> Option<T
     let short = (1.0 - learned.limit / value.max(f64::MIN_POSITIVE)).max(0.0);
     let short = if short > 0.0 && !teaches(census) { 0.0 } else { short };
     let pull = (short / target.shortfall.max(1e-6)).min(RISE_MOST) - 1.0;
-    let headroom = trail.headroom + SINK * passed * trail.unrest.min(UNREST_MOST) * pull;
+    let headroom = trail.headroom + SINK * passed * trail.unrest.clamp(UNREST_LEAST, UNREST_MOST) * pull;
     Some(Trail {
         level: learned.level(carried),
         headroom: headroom.clamp(HEADROOM.0, HEADROOM.1),

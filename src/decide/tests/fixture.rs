@@ -151,6 +151,11 @@ impl Fleet {
             .collect();
     }
 
+    /// Sets what the whole window recommended.
+    pub(super) fn recommended(&mut self, size: Option<u32>) {
+        self.snapshot.window.iter_mut().for_each(|seen| seen.recommended = size);
+    }
+
     /// Every observation, the current one last.
     pub(super) fn observations(&mut self) -> impl Iterator<Item = &mut Observation> {
         self.snapshot.window.iter_mut().chain(std::iter::once(&mut self.snapshot.current))
