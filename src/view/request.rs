@@ -89,7 +89,7 @@ fn within_bounds(config: &FleetConfig, size: u32, now: Timestamp) -> Result<(), 
     let (relation, bound) =
         if size < min { ("below", bounds.min_words()) } else { ("above", bounds.max_words()) };
     Err(Refused(format!(
-        "{}: size {size} is {relation} {bound}; {min} to {max} are allowed now. Nothing was recorded",
+        "{}: size {size} is {relation} {bound}; the configuration allows {min} to {max} now. Nothing was recorded",
         config.name
     )))
 }

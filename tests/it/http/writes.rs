@@ -58,7 +58,7 @@ async fn a_host_is_sent_away_where_the_floor_allows_it() {
     let id = hosts["hosts"][0]["instance_id"].as_str().unwrap();
     let drain = format!("/fleets/web/hosts/{id}/drain");
     let at_min = site.post(&drain, &json!({"reason": "it is slow"})).await.with(409);
-    assert!(at_min["detail"].as_str().unwrap().contains("min is 2"), "{at_min}");
+    assert!(at_min["detail"].as_str().unwrap().contains("min = 2"), "{at_min}");
     site.post("/fleets/web/size", &json!({"reason": "room", "size": 3})).await.with(202);
     site.until("/fleets/web", |fleet| fleet["hosts"]["healthy"] == 3).await;
     let asked = site.post(&drain, &json!({"reason": "it is slow"})).await.with(202);
