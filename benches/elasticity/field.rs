@@ -112,6 +112,8 @@ fn default_policy() -> Policy {
         interval: Duration::from_secs(15),
         size: SizePolicy { min: 1, max: 1_000, step_out_max: None, step_in_max: 1 },
         rules: Vec::new(),
+        schedules: Vec::new(),
+        candidates: Vec::new(),
         targets: vec![Target {
             name: "cpu".to_owned(),
             signal: SIGNAL.to_owned(),

@@ -81,11 +81,11 @@ pub fn observe(sample: &Sample<'_>) -> Observation {
         hosts_heard: amount(heard.len()),
         hosts_asked: amount(sample.asked.len()),
         recommended: None,
+        candidates: BTreeMap::new(),
         faults: sample.faults.iter().take(MOST_FAULTS).cloned().collect(),
         quarantined: Vec::new(),
         unserved: Vec::new(),
         trails: BTreeMap::new(),
-        candidates: BTreeMap::new(),
     }
 }
 

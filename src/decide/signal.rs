@@ -76,6 +76,9 @@ pub struct Observation {
     pub hosts_asked: u32,
     /// The size recommended at that tick, before any guard; `None`: nothing could be recommended.
     pub recommended: Option<u32>,
+    /// What each candidate recommended at that tick, by name, for its own window to look back on.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub candidates: BTreeMap<String, Option<u32>>,
     /// What went wrong while it was taken, for people: one line a fault, bounded.
     pub faults: Vec<String>,
     /// Hosts that live and no longer carry this fleet's tags, by id: somebody changed them by hand, and nothing is done
@@ -88,9 +91,6 @@ pub struct Observation {
     /// What each target had learned of its signal by then, by the target's name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub trails: BTreeMap<String, Trail>,
-    /// What each candidate recommended at that tick, by name, for its own window to look back on.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub candidates: BTreeMap<String, Option<u32>>,
 }
 
 impl Catalog {

@@ -25,11 +25,11 @@ fn observation(values: &[(&str, f64)]) -> Observation {
         hosts_heard: 1,
         hosts_asked: 1,
         recommended: None,
+        candidates: BTreeMap::new(),
         faults: Vec::new(),
         quarantined: Vec::new(),
         unserved: Vec::new(),
         trails: BTreeMap::new(),
-        candidates: BTreeMap::new(),
     }
 }
 

@@ -252,11 +252,11 @@ pub(super) fn observation(at: Timestamp, cpu: f64, asked: u32, recommended: Opti
         hosts_heard: asked,
         hosts_asked: asked,
         recommended,
+        candidates: BTreeMap::new(),
         faults: Vec::new(),
         quarantined: Vec::new(),
         unserved: Vec::new(),
         trails: BTreeMap::new(),
-        candidates: BTreeMap::new(),
     }
 }
 

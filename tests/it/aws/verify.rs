@@ -25,6 +25,8 @@ fn fleet(template: TemplateRef, subnets: Vec<SubnetId>, groups: Vec<TargetGroupA
         mode: Mode::Live,
         interval: MINUTE,
         size: SizePolicy { min: 1, max: 5, step_out_max: None, step_in_max: 1 },
+        schedules: Vec::new(),
+        candidates: Vec::new(),
         launch: LaunchConfig {
             template,
             template_version: "$Latest".to_owned(),

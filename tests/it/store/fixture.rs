@@ -178,11 +178,11 @@ pub(super) fn observation(at: Timestamp) -> Observation {
         hosts_heard: 2,
         hosts_asked: 3,
         recommended: Some(4),
+        candidates: BTreeMap::new(),
         faults: vec!["slow".into()],
         quarantined: Vec::new(),
         unserved: Vec::new(),
         trails: BTreeMap::new(),
-        candidates: BTreeMap::new(),
     }
 }
 
