@@ -1,7 +1,7 @@
 # The commands of the project. `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check api-test screenshots simulate fuzz recovery soak latency sqlx
+.PHONY: help demo test check api-test screenshots simulate fuzz recovery soak latency elasticity sqlx
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ soak: ## Run real replicas on a failing cloud for MINUTES=60, killing and stoppi
 
 latency: ## Ask the API of 50 fleets with a month of history, and measure how long it takes
 	@scripts/latency.sh
+
+elasticity: ## Judge the shipped decision beside models of other autoscalers, on recorded load: TRACES=DIR, or the benchmark's own
+	@scripts/elasticity.sh "$(TRACES)"
 
 sqlx: ## Make the offline data of the SQL queries anew
 	@scripts/sqlx-prepare.sh

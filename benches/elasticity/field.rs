@@ -15,17 +15,18 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// How ours is called.
 pub const OURS: &str = "fleet-scaler";
 
-/// Targets that everybody may choose from.
+/// Targets that the others may choose from: from, to, steps.
 pub const TARGETS: (f64, f64, u32) = (0.35, 0.8, 18);
 
-/// Targets of the same range that ours chooses from: fewer, since it has a second constant to choose.
+/// Ours has one target, whose limit (a tenth above it) is the service level: the head-room that the others must choose
+/// a lower target for is learned.
+const OUR_TARGET: f64 = 0.725;
+
 /// The default of a fleet's file.
 const SHORTFALL: f64 = 0.0005;
 
-const OUR_TARGETS: [f64; 8] = [0.35, 0.5, 0.6, 0.65, 0.675, 0.7, 0.725, 0.75];
-
-/// Shares of the load that may fall short, of which ours chooses one; the middle one is the default.
-const SHORTFALLS: [f64; 3] = [0.0003, 0.001, 0.003];
+/// Shares of the load that may fall short, of which ours chooses one.
+const SHORTFALLS: [f64; 3] = [SHORTFALL, 0.0008, 0.0012];
 
 /// One that is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,10 +65,9 @@ impl Contestant {
                 .map(|step| least + (most - least) * f64::from(step) / f64::from(steps))
                 .map(|target| Constants { target, shortfall: 0.0 })
                 .collect(),
-            Self::Ours => OUR_TARGETS
-                .iter()
-                .flat_map(|&target| SHORTFALLS.map(|shortfall| Constants { target, shortfall }))
-                .collect(),
+            Self::Ours => {
+                SHORTFALLS.iter().map(|&shortfall| Constants { target: OUR_TARGET, shortfall }).collect()
+            }
         }
     }
 

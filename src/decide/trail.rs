@@ -112,12 +112,16 @@ pub(super) fn next(target: &Target, census: &Census<'_>, hosts: u32) -> Option<T
     let passed = since(census.now, seen.at).as_secs_f64().min(LONGEST_TICK);
     let then = earlier(target, census).unwrap_or(trail.level).max(0.3 * learned.limit);
     let strayed = (f64::from(hosts) * value / then - 1.0).abs().min(3.0);
-    let short = (1.0 - learned.limit / value.max(f64::MIN_POSITIVE)).max(0.0);
+    let level = learned.level(carried);
+    // The mean of two ticks: less noise that would be taken for a shortfall, and none that is one gets lost.
+    let previous = seen.value(&target.signal, Facet::Heard).unwrap_or(value);
+    let steady = f64::midpoint(value, previous).max(f64::MIN_POSITIVE);
+    let short = (1.0 - learned.limit / steady).max(0.0);
     let short = if short > 0.0 && !teaches(census) { 0.0 } else { short };
     let pull = (short / target.shortfall.max(1e-6)).min(RISE_MOST) - 1.0;
     let headroom = trail.headroom + SINK * passed * trail.unrest.clamp(UNREST_LEAST, UNREST_MOST) * pull;
     Some(Trail {
-        level: learned.level(carried),
+        level,
         headroom: headroom.clamp(HEADROOM.0, HEADROOM.1),
         unrest: trail.unrest + (passed / UNREST_OVER).min(1.0) * (strayed - trail.unrest),
     })

@@ -176,7 +176,7 @@ pub(super) fn read_targets(file: &mut Section<'_, '_>, catalog: &Catalog) -> Vec
                     "Share of the load that may come before the hosts for it do; head-room is learned to keep it.",
                 ),
                 &Fraction,
-                0.001,
+                0.0005,
             );
             Some(Target { name: name?.value, signal: signal?.value, value: value?.value, tolerance, shortfall })
         },

@@ -102,7 +102,7 @@ fn a_processor_that_is_wholly_busy_hides_load_and_a_query_does_not() {
     let plan = fleet(1.0, 0.0, 0.02).decide();
     // 10 hosts × 1.0, taken for twice as much: smoothed it counts for 46 %, which is 14.6 / 0.66 and the margin.
     expect(&plan, Action::ScaleOut, (10, 20));
-    assert!(plan.recommendations[0].size > Some(22), "{:?}", plan.recommendations);
+    assert_eq!(plan.recommendations[0].size, Some(23));
     let mut fleet = fleet(0.5, 0.0, 0.02);
     fleet.policy.targets[0].signal = "qps".into();
     for seen in fleet.observations() {

@@ -151,7 +151,7 @@ fn maximal_fleet() -> FleetConfig {
             signal: "cpu.avg".to_owned(),
             value: 0.60,
             tolerance: 0.10,
-            shortfall: 0.001,
+            shortfall: 0.0005,
         }],
         cooldown: Cooldown { scale_out: seconds(60), scale_in: seconds(5 * 60) },
         scale_in: ScaleIn {
