@@ -10,13 +10,13 @@ use fleet_scaler::decide::policy::{
 };
 use fleet_scaler::domain::ids::{FleetName, SubnetId, Zone};
 
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 
 /// How ours is called.
-pub const OURS: &str = "fleet-scaler";
+pub(crate) const OURS: &str = "fleet-scaler";
 
 /// Targets that the others may choose from: from, to, steps.
-pub const TARGETS: (f64, f64, u32) = (0.35, 0.8, 18);
+pub(crate) const TARGETS: (f64, f64, u32) = (0.35, 0.8, 18);
 
 /// Ours has one target, whose limit (a tenth above it) is the service level: the head-room that the others must choose
 /// a lower target for is learned.
@@ -30,7 +30,7 @@ const SHORTFALLS: [f64; 3] = [SHORTFALL, 0.0008, 0.0012];
 
 /// One that is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Contestant {
+pub(crate) enum Contestant {
     /// The shipped decision.
     Ours,
     /// A model of somebody else's rule.
@@ -39,18 +39,18 @@ pub enum Contestant {
 
 /// One choice of constants.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Constants {
-    pub target: f64,
+pub(crate) struct Constants {
+    pub(crate) target: f64,
     /// Only of ours.
-    pub shortfall: f64,
+    pub(crate) shortfall: f64,
 }
 
 impl Contestant {
-    pub fn all() -> Vec<Self> {
+    pub(crate) fn all() -> Vec<Self> {
         std::iter::once(Self::Ours).chain(Rival::ALL.map(Self::Rival)).collect()
     }
 
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Ours => OURS,
             Self::Rival(rival) => rival.name(),
@@ -58,7 +58,7 @@ impl Contestant {
     }
 
     /// Every choice that it has.
-    pub fn choices(self) -> Vec<Constants> {
+    pub(crate) fn choices(self) -> Vec<Constants> {
         let (least, most, steps) = TARGETS;
         match self {
             Self::Rival(_) => (0..=steps)
@@ -71,8 +71,16 @@ impl Contestant {
         }
     }
 
+    /// What it chose, in words.
+    pub(crate) fn describe(self, constants: Constants) -> String {
+        match self {
+            Self::Rival(_) => format!("{:.3}", constants.target),
+            Self::Ours => format!("{:.3}, {:.2} %", constants.target, 100.0 * constants.shortfall),
+        }
+    }
+
     /// With these constants, anew.
-    pub fn with(self, constants: Constants) -> Box<dyn Scaler> {
+    pub(crate) fn with(self, constants: Constants) -> Box<dyn Scaler> {
         match self {
             Self::Rival(rival) => rival.with_target(constants.target),
             Self::Ours => Box::new(Shipped::new(OURS, fitted(constants))),
@@ -80,12 +88,12 @@ impl Contestant {
     }
 
     /// At this target, everything else as it comes.
-    pub fn at(self, target: f64) -> Box<dyn Scaler> {
+    pub(crate) fn at(self, target: f64) -> Box<dyn Scaler> {
         self.with(Constants { target, shortfall: SHORTFALL })
     }
 
     /// As its documentation sets it up; ours with every default that a fleet's file leaves out.
-    pub fn as_documented(self) -> Box<dyn Scaler> {
+    pub(crate) fn as_documented(self) -> Box<dyn Scaler> {
         match self {
             Self::Rival(rival) => rival.documented_default(),
             Self::Ours => Box::new(Shipped::new(OURS, default_policy())),

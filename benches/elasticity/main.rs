@@ -53,12 +53,16 @@ fn main() -> ExitCode {
     );
     println!("{}", table::trials(&judged));
     println!("{}", table::overall(&judged, |outcome| &outcome.chosen));
+    println!("\nThe constants chosen: the target, and ours' shortfall");
+    println!("{}", table::choices(&judged));
     println!("\nNothing tuned: our defaults beside the documented defaults of the others");
     println!("{}", table::documented(&judged));
     println!("{}", table::overall(&judged, |outcome| &outcome.documented));
     println!("\nWhere ours loses:");
     let lost = table::lost(&judged);
-    lost.iter().for_each(|line| println!("  {line}"));
+    for line in &lost {
+        println!("  {line}");
+    }
     if lost.is_empty() {
         println!("  nowhere");
     }

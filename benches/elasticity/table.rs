@@ -9,22 +9,27 @@ use crate::trial::{Outcome, is_feasible};
 use crate::verdict::{Judged, excess, excess_against, losses, mean};
 
 /// Excess cost side by side, a trial a row. `!` marks what leaves more than a thousandth unserved.
-pub fn trials(judged: &[Judged]) -> Table {
-    side_by_side(judged, |outcome| &outcome.chosen)
+pub(crate) fn trials(judged: &[Judged]) -> Table {
+    side_by_side(judged, |outcome| cost(&outcome.chosen))
 }
 
 /// The same with nothing tuned.
-pub fn documented(judged: &[Judged]) -> Table {
-    side_by_side(judged, |outcome| &outcome.documented)
+pub(crate) fn documented(judged: &[Judged]) -> Table {
+    side_by_side(judged, |outcome| cost(&outcome.documented))
 }
 
-fn side_by_side(judged: &[Judged], of: impl Fn(&Outcome) -> &Measures) -> Table {
+/// Which constants everybody chose.
+pub(crate) fn choices(judged: &[Judged]) -> Table {
+    side_by_side(judged, |outcome| outcome.contestant.describe(outcome.constants))
+}
+
+fn side_by_side(judged: &[Judged], text: impl Fn(&Outcome) -> String) -> Table {
     let names = Contestant::all();
     let head = ["trace", "boot"].into_iter().map(str::to_owned);
     let mut table = fresh(head.chain(names.iter().map(|contestant| contestant.name().to_owned())));
     for trial in judged {
         let cells = names.iter().map(|contestant| match trial.of(*contestant) {
-            Some(outcome) => right(&cost(of(outcome))),
+            Some(outcome) => right(&text(outcome)),
             None => right("-"),
         });
         let start = [Cell::new(&trial.trace), right(&format!("{} s", trial.boot))];
@@ -39,7 +44,7 @@ fn cost(measures: &Measures) -> String {
 }
 
 /// Everybody's means.
-pub fn overall(judged: &[Judged], of: impl Fn(&Outcome) -> &Measures) -> Table {
+pub(crate) fn overall(judged: &[Judged], of: impl Fn(&Outcome) -> &Measures) -> Table {
     let head = [
         "policy",
         "feasible",
@@ -74,7 +79,7 @@ pub fn overall(judged: &[Judged], of: impl Fn(&Outcome) -> &Measures) -> Table {
 }
 
 /// Where ours is worse than somebody, a line each.
-pub fn lost(judged: &[Judged]) -> Vec<String> {
+pub(crate) fn lost(judged: &[Judged]) -> Vec<String> {
     let infeasible = losses(judged).into_iter().filter_map(|trial| {
         let ours = trial.ours()?;
         let share = 100.0 * ours.chosen.unserved_share;

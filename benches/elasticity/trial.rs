@@ -7,39 +7,39 @@ use fleet_scaler::backtest::{Run, Scaler, Second};
 use crate::field::{Constants, Contestant};
 
 /// Most of the load that may fall short of the service level, 0–1.
-pub const UNSERVED_MOST: f64 = 0.001;
+pub(crate) const UNSERVED_MOST: f64 = 0.001;
 
 /// The target at which the elastic speed-up is taken.
-pub const FIXED_TARGET: f64 = 0.6;
+pub(crate) const FIXED_TARGET: f64 = 0.6;
 
 /// A load at one boot time.
-pub struct Trial<'a> {
-    pub trace: &'a str,
-    pub load: &'a [f64],
-    pub boot: Second,
-    pub seed: u64,
+pub(crate) struct Trial<'a> {
+    pub(crate) trace: &'a str,
+    pub(crate) load: &'a [f64],
+    pub(crate) boot: Second,
+    pub(crate) seed: u64,
 }
 
 /// What became of one contestant in one trial; all measures are of the last two thirds.
 #[derive(Clone, Copy, Debug)]
-pub struct Outcome {
-    pub contestant: Contestant,
-    pub constants: Constants,
+pub(crate) struct Outcome {
+    pub(crate) contestant: Contestant,
+    pub(crate) constants: Constants,
     /// With the constants of its choice.
-    pub chosen: Measures,
+    pub(crate) chosen: Measures,
     /// At [`FIXED_TARGET`].
-    pub fixed: Measures,
+    pub(crate) fixed: Measures,
     /// As documented.
-    pub documented: Measures,
+    pub(crate) documented: Measures,
 }
 
 impl Outcome {
-    pub fn is_feasible(&self) -> bool {
+    pub(crate) fn is_feasible(&self) -> bool {
         is_feasible(&self.chosen)
     }
 }
 
-pub fn is_feasible(measures: &Measures) -> bool {
+pub(crate) fn is_feasible(measures: &Measures) -> bool {
     measures.unserved_share <= UNSERVED_MOST
 }
 
@@ -49,7 +49,7 @@ impl Trial<'_> {
     }
 
     /// Runs everybody.
-    pub fn run(&self) -> Vec<Outcome> {
+    pub(crate) fn run(&self) -> Vec<Outcome> {
         Contestant::all().into_iter().map(|contestant| self.judge(contestant)).collect()
     }
 

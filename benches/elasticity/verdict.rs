@@ -18,18 +18,18 @@ const MOST_MOVES: f64 = 1.0;
 const LEAST_SPEED_UP: f64 = 1.5;
 
 /// One trial's outcomes, ours first.
-pub struct Judged {
-    pub trace: String,
-    pub boot: u32,
-    pub outcomes: Vec<Outcome>,
+pub(crate) struct Judged {
+    pub(crate) trace: String,
+    pub(crate) boot: u32,
+    pub(crate) outcomes: Vec<Outcome>,
 }
 
 impl Judged {
-    pub fn of(&self, contestant: Contestant) -> Option<&Outcome> {
+    pub(crate) fn of(&self, contestant: Contestant) -> Option<&Outcome> {
         self.outcomes.iter().find(|outcome| outcome.contestant == contestant)
     }
 
-    pub fn ours(&self) -> Option<&Outcome> {
+    pub(crate) fn ours(&self) -> Option<&Outcome> {
         self.of(Contestant::Ours)
     }
 
@@ -40,7 +40,7 @@ impl Judged {
 }
 
 /// What it all comes to.
-pub struct Verdict {
+pub(crate) struct Verdict {
     excess: [Option<f64>; 3],
     feasible: usize,
     comparable: usize,
@@ -49,7 +49,7 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    pub fn of(judged: &[Judged]) -> Self {
+    pub(crate) fn of(judged: &[Judged]) -> Self {
         let names: BTreeSet<&str> = judged
             .iter()
             .filter(|trial| trial.any_rival_is_feasible())
@@ -66,7 +66,7 @@ impl Verdict {
         }
     }
 
-    pub fn holds(&self) -> bool {
+    pub(crate) fn holds(&self) -> bool {
         let cheap = self.excess.iter().zip(MOST_AGAINST);
         cheap.into_iter().all(|(found, (_, most))| found.is_some_and(|found| found <= most))
             && self.feasible == self.comparable
@@ -93,14 +93,14 @@ impl fmt::Display for Verdict {
 }
 
 /// Trials in which some rival is feasible and ours is not.
-pub fn losses(judged: &[Judged]) -> Vec<&Judged> {
+pub(crate) fn losses(judged: &[Judged]) -> Vec<&Judged> {
     let lost =
         |trial: &&Judged| trial.any_rival_is_feasible() && !trial.ours().is_some_and(Outcome::is_feasible);
     judged.iter().filter(lost).collect()
 }
 
 /// The geometric mean of our excess cost over another's, of the trials in which both are feasible.
-pub fn excess_against(judged: &[Judged], other: Contestant) -> Option<f64> {
+pub(crate) fn excess_against(judged: &[Judged], other: Contestant) -> Option<f64> {
     let ratio = |trial: &Judged| {
         let (ours, theirs) = (&trial.ours()?.chosen, &trial.of(other)?.chosen);
         (is_feasible(ours) && is_feasible(theirs)).then(|| excess(ours) / excess(theirs))
@@ -108,7 +108,7 @@ pub fn excess_against(judged: &[Judged], other: Contestant) -> Option<f64> {
     geometric_mean(judged.iter().filter_map(ratio))
 }
 
-pub fn excess(measures: &Measures) -> f64 {
+pub(crate) fn excess(measures: &Measures) -> f64 {
     measures.excess_cost().max(LEAST_EXCESS)
 }
 
@@ -118,7 +118,7 @@ fn speed_up_over(judged: &[Judged], other: Contestant) -> f64 {
     geometric_mean(judged.iter().filter_map(gain)).unwrap_or(0.0)
 }
 
-pub fn mean(judged: &[Judged], contestant: Contestant, of: impl Fn(&Outcome) -> f64) -> f64 {
+pub(crate) fn mean(judged: &[Judged], contestant: Contestant, of: impl Fn(&Outcome) -> f64) -> f64 {
     let values: Vec<f64> = judged.iter().filter_map(|trial| trial.of(contestant)).map(of).collect();
     values.iter().sum::<f64>() / values.len().max(1) as f64
 }

@@ -63,7 +63,7 @@ impl Plant {
         for (step, load) in self.load.iter().enumerate() {
             let now = Second::try_from(step).unwrap_or(Second::MAX).saturating_mul(STEP);
             fleet.advance(now);
-            if step > 0 && now % interval == 0 {
+            if step > 0 && now.is_multiple_of(interval) {
                 let sight = Sight { now, hosts: &fleet.hosts, desired: fleet.desired };
                 let wanted = scaler.size(&sight).clamp(1, MOST_HOSTS);
                 run.moves += u32::from(wanted != fleet.desired);
@@ -240,4 +240,103 @@ fn resampled(samples: &[f64], interval: Second) -> Vec<f64> {
         (0..5).map(|part| at(start + f64::from(STEP) * (f64::from(part) + 0.5) / 5.0)).sum::<f64>() / 5.0
     };
     if samples.is_empty() { Vec::new() } else { (0..steps).map(step).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Wants these sizes, one a look, and keeps what it saw.
+    struct Wants {
+        sizes: Vec<u32>,
+        seen: Vec<Vec<SeenHost>>,
+    }
+
+    impl Wants {
+        fn sizes(sizes: &[u32]) -> Self {
+            Self { sizes: sizes.to_vec(), seen: Vec::new() }
+        }
+    }
+
+    impl Scaler for Wants {
+        fn name(&self) -> &'static str {
+            "wants"
+        }
+
+        fn interval(&self) -> Second {
+            STEP
+        }
+
+        fn size(&mut self, sight: &Sight<'_>) -> u32 {
+            self.seen.push(sight.hosts.to_vec());
+            self.sizes.get(self.seen.len() - 1).copied().unwrap_or(sight.desired)
+        }
+    }
+
+    #[test]
+    fn a_launch_takes_its_time_and_a_drain_is_paid_for() {
+        let plant = Plant::new(vec![6.0; 40], 60, 1);
+        let run = plant.run(&mut Wants::sizes(&[10, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 8]));
+        assert_eq!((run.serving[0], run.needed[0], run.moves), (10, 8, 2));
+        let took = run.serving.iter().position(|serving| *serving == 11).unwrap() - 2;
+        assert!((2..=8).contains(&took), "{took} steps where the median is four");
+        assert!(run.paid[2..14].iter().all(|paid| *paid == 11));
+        // Sent away in the fourteenth step: out of service at once, and paid for during two more.
+        assert_eq!((run.serving[14], run.paid[14], run.paid[15], run.paid[16]), (8, 11, 11, 8));
+        // 6.0 of load on eight hosts that serve 0.8 each.
+        assert!(run.unserved.iter().all(|unserved| *unserved <= 0.0));
+    }
+
+    #[test]
+    fn what_is_beyond_the_service_level_is_unserved_and_what_is_reported_ends_at_one() {
+        let plant = Plant::new(vec![1.2, 20.0, 20.0], 600, 1);
+        let mut scaler = Wants::sizes(&[]);
+        let run = plant.run(&mut scaler);
+        assert!((run.unserved[1] - (20.0 - 2.0 * 0.8)).abs() < 1e-9 && run.needed[1] == 25);
+        let reported = scaler.seen[1].iter().filter_map(|host| host.utilisation);
+        assert!(reported.into_iter().all(|utilisation| (utilisation - 1.0).abs() < 1e-9));
+    }
+
+    #[test]
+    fn reports_are_off_by_up_to_a_fifth_and_some_are_lost() {
+        let mut scaler = Wants::sizes(&[]);
+        Plant::new(vec![50.0; 500], 60, 3).run(&mut scaler);
+        let reports: Vec<Option<f64>> = scaler.seen.iter().flatten().map(|host| host.utilisation).collect();
+        let heard: Vec<f64> = reports.iter().copied().flatten().collect();
+        let share = 50.0 / 84.0;
+        assert!(heard.iter().all(|report| (report / share - 1.0).abs() <= 0.2 + 1e-9));
+        let mean = heard.iter().sum::<f64>() / heard.len() as f64;
+        assert!((mean / share - 1.0).abs() < 0.005, "{mean}");
+        let lost = 1.0 - heard.len() as f64 / reports.len() as f64;
+        assert!((0.015..0.025).contains(&lost), "{lost}");
+    }
+
+    #[test]
+    fn half_of_the_boots_take_longer_than_the_median_and_some_much_longer() {
+        let plant = Plant::new(Vec::new(), 60, 5);
+        let mut boots: Vec<Second> = (0..1001).map(|host| plant.boot_time(host)).collect();
+        boots.sort_unstable();
+        assert!((58..=62).contains(&boots[500]), "{}", boots[500]);
+        assert!((92..=105).contains(&boots[950]), "{}", boots[950]);
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_day_and_another_one_does_not() {
+        let sizes: Vec<u32> = (0..30).map(|look| 10 + look % 7).collect();
+        let run = |seed| Plant::new(vec![6.0; 40], 60, seed).run(&mut Wants::sizes(&sizes));
+        assert_eq!(run(1), run(1));
+        assert_ne!(run(1), run(2));
+    }
+
+    #[test]
+    fn a_trace_is_scaled_to_a_hundred_hosts_and_joined_by_lines() {
+        let load = scaled(&[0.0, 20.0], 60);
+        assert_eq!(load.len(), 8);
+        assert!((load[7] - 80.0).abs() < 1e-9, "{load:?}");
+        assert!(load[..5].windows(2).all(|pair| pair[0] < pair[1]), "{load:?}");
+        let averaged = scaled(&[1.0, 3.0, 1.0, 3.0, 1.0, 3.0], 5);
+        assert_eq!(averaged.len(), 2);
+        assert!((averaged[0] / averaged[1] - 1.0).abs() < 0.3, "{averaged:?}");
+        assert!(scaled(&[], 60).is_empty());
+    }
 }

@@ -217,3 +217,122 @@ fn observe(sight: &Sight<'_>) -> Observation {
     let at = moment(sight.now);
     Observation { values, hosts_heard: heard, hosts_asked: asked, ..Observation::empty(at) }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::backtest::plant::Plant;
+    use crate::decide::aggregate::{self, HostCounts, Sample};
+    use crate::decide::policy::{Cooldown, Mode, Place, Safety, ScaleIn, SizePolicy, Target, VictimOrder};
+    use crate::domain::ids::{FleetName, SubnetId};
+
+    const MINUTE: Duration = Duration::from_mins(1);
+
+    fn policy() -> Policy {
+        let target = Target {
+            name: "cpu".into(),
+            signal: SIGNAL.into(),
+            value: 0.6,
+            tolerance: 0.1,
+            shortfall: 0.0005,
+        };
+        Policy {
+            fleet: FleetName::new("web"),
+            mode: Mode::Live,
+            interval: Duration::from_secs(15),
+            size: SizePolicy { min: 1, max: 200, step_out_max: None, step_in_max: 50 },
+            rules: Vec::new(),
+            targets: vec![target],
+            cooldown: Cooldown { scale_out: MINUTE, scale_in: 5 * MINUTE },
+            scale_in: ScaleIn {
+                window: 5 * MINUTE,
+                order: VictimOrder::Oldest,
+                protect_tag: "fleet-scaler:protect".into(),
+            },
+            safety: Safety {
+                halt_unhealthy: 0.2,
+                budget_count: 500,
+                budget_per: 10 * MINUTE,
+                launch_failures_max: 3,
+                breaker_reset: 10 * MINUTE,
+            },
+            quorum: 0.75,
+            boot_timeout: 15 * MINUTE,
+            health_grace: 2 * MINUTE,
+            target_groups: Vec::new(),
+            places: vec![Place { zone: Zone::new("a"), subnet: SubnetId::new("subnet-a") }],
+            instance_types: Vec::new(),
+        }
+    }
+
+    fn host(id: u32, ready_at: Option<Second>, utilisation: Option<f64>) -> SeenHost {
+        SeenHost { id, launched_at: 0, ready_at, utilisation }
+    }
+
+    #[test]
+    fn the_observation_is_the_one_that_the_loop_would_make() {
+        let hosts = [
+            host(1, Some(0), Some(0.5)),
+            host(2, Some(0), None),
+            host(3, Some(0), Some(0.7)),
+            host(4, None, None),
+        ];
+        let id = |host: &SeenHost| InstanceId::new(format!("i-{:010}", host.id));
+        let asked: Vec<InstanceId> = hosts.iter().filter(|host| host.ready_at.is_some()).map(id).collect();
+        let page =
+            |host: &SeenHost| Some((id(host), BTreeMap::from([("cpu".to_owned(), host.utilisation?)])));
+        let observed = aggregate::observe(&Sample {
+            at: moment(60),
+            asked: &asked,
+            hosts: &hosts.iter().filter_map(page).collect(),
+            queries: &BTreeMap::new(),
+            counts: HostCounts { healthy: 3, in_service: 3, pending: 1 },
+            quorum: 0.75,
+            needed: &BTreeSet::from([SIGNAL.to_owned()]),
+            faults: &[],
+        });
+        assert_eq!(observe(&Sight { now: 60, hosts: &hosts, desired: 4 }), observed);
+    }
+
+    #[test]
+    fn a_rise_is_followed_and_given_back_after_the_window() {
+        let load: Vec<f64> =
+            (0..240).map(|step| if (40..120).contains(&step) { 30.0 } else { 12.0 }).collect();
+        let run = Plant::new(load, 60, 1).run(&mut Shipped::new("ours", policy()));
+        assert!(run.serving[60..120].iter().all(|serving| *serving >= 40), "{:?}", run.serving);
+        assert!(run.serving[120..140].iter().all(|serving| *serving >= 40), "{:?}", run.serving);
+        assert!(run.serving[239] < 30, "{:?}", run.serving);
+    }
+
+    #[test]
+    fn cooldowns_and_the_window_are_kept_as_the_store_keeps_them() {
+        let mut shipped = Shipped::new("ours", policy());
+        let busy: Vec<SeenHost> = (0..10).map(|id| host(id, Some(0), Some(0.8))).collect();
+        let first = shipped.decide(&Sight { now: 15, hosts: &busy, desired: 10 });
+        assert_eq!((first.action, first.size_wanted), (Action::ScaleOut, 14));
+        let mut busier: Vec<SeenHost> = (0..14).map(|id| host(id, Some(15), Some(1.0))).collect();
+        busier[13].ready_at = None;
+        busier[13].utilisation = None;
+        let second = shipped.decide(&Sight { now: 30, hosts: &busier, desired: 14 });
+        assert_eq!((second.action, second.size_wanted), (Action::Hold, 14), "{}", second.reason);
+        let third = shipped.decide(&Sight { now: 75, hosts: &busier, desired: 14 });
+        assert_eq!(third.action, Action::ScaleOut, "{}", third.reason);
+        for look in 6..100 {
+            shipped.decide(&Sight { now: look * 15, hosts: &busier, desired: 20 });
+        }
+        assert_eq!(shipped.snapshot.window.len(), 44, "eleven minutes: twice the window, and four ticks");
+    }
+
+    #[test]
+    fn the_boot_time_is_that_of_the_slowest_but_a_twentieth() {
+        let mut shipped = Shipped::new("ours", policy());
+        let booting: Vec<SeenHost> = (0..20).map(|id| host(id, None, None)).collect();
+        shipped.decide(&Sight { now: 0, hosts: &booting, desired: 20 });
+        assert_eq!(shipped.snapshot.boot_time, None);
+        let ready: Vec<SeenHost> = (0..20).map(|id| host(id, Some(30 + id), None)).collect();
+        shipped.decide(&Sight { now: 60, hosts: &ready, desired: 20 });
+        assert_eq!(shipped.snapshot.boot_time, Some(Duration::from_secs(48)));
+    }
+}
