@@ -243,6 +243,8 @@ mod tests {
             mode: Mode::Live,
             interval: Duration::from_secs(15),
             size: SizePolicy { min: 1, max: 200, step_out_max: None, step_in_max: 50 },
+            schedules: Vec::new(),
+            candidates: Vec::new(),
             rules: Vec::new(),
             targets: vec![target],
             cooldown: Cooldown { scale_out: MINUTE, scale_in: 5 * MINUTE },

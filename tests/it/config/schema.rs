@@ -74,6 +74,7 @@ fn it_has_the_documented_keys_and_no_others() {
         "metrics.query.timeout",
         "rule.action.add_percent",
         "rule.action.remove_percent",
+        "target.shortfall",
     ];
     documented.extend(alternatives.map(str::to_owned));
     // What a candidate may write is written as the fleet's own is.
