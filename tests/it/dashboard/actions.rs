@@ -74,7 +74,7 @@ async fn an_operator_sets_a_size_and_drains_a_host() {
     let (site, browser) = operated().await;
     // What a guard refuses is told as it was said, and recorded nowhere.
     browser.click("#page tr[id] button").await;
-    confirmed(&browser, "its disk is slow", "min is 2").await;
+    confirmed(&browser, "its disk is slow", "while min = 2").await;
     browser.click("dialog button[type=button]").await;
     assert_eq!(recorded(&site).await, []);
     browser.click("#set-size").await;
