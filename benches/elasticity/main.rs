@@ -58,6 +58,10 @@ fn main() -> ExitCode {
     println!("\nNothing tuned: our defaults beside the documented defaults of the others");
     println!("{}", table::documented(&judged));
     println!("{}", table::overall(&judged, |outcome| &outcome.documented));
+    println!(
+        "\nEverybody at the target 0.6; ours with steps and budget that fit the fleet, else with its defaults"
+    );
+    println!("{}", table::overall(&judged, |outcome| &outcome.fixed));
     println!("\nWhere ours loses:");
     let lost = table::lost(&judged);
     for line in &lost {

@@ -62,7 +62,7 @@ pub(crate) fn overall(judged: &[Judged], of: impl Fn(&Outcome) -> &Measures) -> 
         let feasible =
             judged.iter().filter_map(|trial| trial.of(contestant)).filter(|outcome| is_feasible(of(outcome)));
         let against =
-            excess_against(judged, contestant).map_or("-".to_owned(), |ratio| format!("{ratio:.2}"));
+            excess_against(judged, contestant, &of).map_or("-".to_owned(), |ratio| format!("{ratio:.2}"));
         table.add_row([
             Cell::new(contestant.name()),
             right(&format!("{}/{}", feasible.count(), judged.len())),

@@ -58,7 +58,9 @@ impl Verdict {
         let lost: BTreeSet<&str> = losses(judged).iter().map(|trial| trial.trace.as_str()).collect();
         let moves = |contestant| mean(judged, contestant, |outcome| outcome.chosen.moves_per_hour);
         Self {
-            excess: MOST_AGAINST.map(|(rival, _)| excess_against(judged, Contestant::Rival(rival))),
+            excess: MOST_AGAINST.map(|(rival, _)| {
+                excess_against(judged, Contestant::Rival(rival), |outcome| &outcome.chosen)
+            }),
             feasible: names.len() - lost.len(),
             comparable: names.len(),
             moves: moves(Contestant::Ours) / moves(Contestant::Rival(Rival::Hpa)),
@@ -100,9 +102,13 @@ pub(crate) fn losses(judged: &[Judged]) -> Vec<&Judged> {
 }
 
 /// The geometric mean of our excess cost over another's, of the trials in which both are feasible.
-pub(crate) fn excess_against(judged: &[Judged], other: Contestant) -> Option<f64> {
+pub(crate) fn excess_against(
+    judged: &[Judged],
+    other: Contestant,
+    of: impl Fn(&Outcome) -> &Measures,
+) -> Option<f64> {
     let ratio = |trial: &Judged| {
-        let (ours, theirs) = (&trial.ours()?.chosen, &trial.of(other)?.chosen);
+        let (ours, theirs) = (of(trial.ours()?), of(trial.of(other)?));
         (is_feasible(ours) && is_feasible(theirs)).then(|| excess(ours) / excess(theirs))
     };
     geometric_mean(judged.iter().filter_map(ratio))
