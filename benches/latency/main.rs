@@ -22,7 +22,7 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::figures::{circumstances, number, percentile, report};
+use crate::figures::{circumstances, number, paragraph, percentile, report};
 use crate::month::Month;
 use crate::questions::{Asked, ask_all};
 
@@ -56,20 +56,20 @@ fn write_report(month: &Month, asked: &[Asked], rounds: usize) {
         let (what, bytes) = (&one.what, one.bytes / 1000);
         let _ = writeln!(rows, "| {what} | {bytes} | {:.1} | {:.1} | {:.1} |", at(50), at(95), at(100));
     }
+    let ground = paragraph(&format!("{}. {}", circumstances(), month.size));
+    let method = paragraph(&format!(
+        "Each question was asked {rounds} times, of another fleet or another moment each time, over HTTP on loopback, one \
+         after the other; a page is all the questions that it asks when it is opened, and its files, side by side, with \
+         nothing in the browser's cache, and without the time that a browser draws. `make latency` makes this page anew, \
+         and fails where a median is above {} ms or a 95th percentile above {} ms.",
+        MOST.0.as_millis(),
+        MOST.1.as_millis(),
+    ));
     report(
         "latency.md",
         &format!(
-            "# How long readers wait\n\n\
-             {}. {}\n\n\
-             Each question was asked {rounds} times, of another fleet or another moment each time, over HTTP on \
-             loopback, one after the other; a page is all the questions that it asks when it is opened, side by side, \
-             with nothing in the browser's cache, and without the time that a browser draws. `make latency` makes this \
-             page anew, and fails where a median is above {} ms or a 95th percentile above {} ms.\n\n\
-             | question | kB | median, ms | 95 %, ms | longest, ms |\n|---|---|---|---|---|\n{rows}",
-            circumstances(),
-            month.size,
-            MOST.0.as_millis(),
-            MOST.1.as_millis(),
+            "# How long readers wait\n\n{ground}\n\n{method}\n\n\
+             | question | kB | median, ms | 95 %, ms | longest, ms |\n|---|---|---|---|---|\n{rows}"
         ),
     );
 }

@@ -24,6 +24,22 @@ pub(crate) fn report(name: &str, text: &str) {
     println!("\n{text}\nwritten to docs/benchmarks/{name}");
 }
 
+/// A paragraph, broken between words into lines that fit a document.
+pub(crate) fn paragraph(text: &str) -> String {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.is_empty() => line.push_str(word),
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= 120 => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines.join("\n")
+}
+
 /// On which day, and on what.
 pub(crate) fn circumstances() -> String {
     let day = SystemClock.now().date_naive();
