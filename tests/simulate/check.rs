@@ -8,14 +8,14 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use fleet_scaler::decide::plan::Action;
-use fleet_scaler::decide::policy::Mode;
+use fleet_scaler::decide::policy::{Mode, looks_back};
 use fleet_scaler::domain::failure::FailureClass;
 use fleet_scaler::domain::host::{DrainReason, Host, HostState, Step};
 use fleet_scaler::domain::ids::{
     AttemptId, CallId, ClientToken, FleetName, InstanceId, LaunchId, ReplicaId, TargetGroupArn,
 };
 use fleet_scaler::domain::launch::{AbandonReason, Attempt};
-use fleet_scaler::domain::time::{Timestamp, after, since};
+use fleet_scaler::domain::time::{Timestamp, after, before, since};
 use fleet_scaler::store::{
     CloudCall, DecisionCommit, Fence, HostChange, LeaseAnswer, Operation, Orphan, Resolution,
 };
@@ -154,8 +154,11 @@ impl World {
         }
         let depth = config.rules.iter().filter(|rule| !rule.action.is_out()).map(|rule| rule.sustained.of);
         let depth = depth.max().unwrap_or(1) as usize;
-        // What was seen before the last change of size is no evidence for another.
-        let counts = |when: &Timestamp| book.last_change.is_none_or(|change| *when > change);
+        // What was seen before the last change of size is no evidence for another, and neither is what is older than any
+        // rule looks back: after a long silence the window begins afresh.
+        let oldest = before(at, looks_back(config.interval, &config.rules, &config.scale_in));
+        let counts =
+            |when: &Timestamp| *when >= oldest && book.last_change.is_none_or(|change| *when > change);
         let mut cited = book.heard.iter().rev().take(depth).filter(|(when, _)| counts(when));
         let deaf = cited.find(|(_, heard)| !heard).copied();
         let began = book.heard.first().map_or(at, |(first, _)| *first);
