@@ -3,24 +3,10 @@
 //! Rows are written past the triggers that judge single steps of a life (`session_replication_role`); the hash chain's
 //! triggers stay on, so the history is as whole as any.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
-
-use fleet_scaler::clock::SystemClock;
-use fleet_scaler::domain::ids::ReplicaId;
-use fleet_scaler::entropy::ChaChaEntropy;
-use fleet_scaler::http::access::Door;
-use fleet_scaler::http::api::Api;
-use fleet_scaler::http::metrics::MetricsPage;
-use fleet_scaler::http::{Pages, Startup};
-use fleet_scaler::reconcile::control::Control;
-use fleet_scaler::reconcile::health::Health;
 use sqlx::{Executor as _, PgPool};
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 
-use crate::cli::program::{Folder, WEB, service_file};
-use crate::site::Site;
+use crate::cli::program::WEB;
+use crate::site::{Plan, Site};
 use crate::support::{TestDatabase, sql};
 
 /// How many fleets.
@@ -35,33 +21,19 @@ const DECISION_MINUTES: u32 = 10;
 /// The month, with a service that reads it.
 pub(crate) struct Month {
     /// Where it is asked.
-    pub(crate) address: SocketAddr,
+    pub(crate) site: Site,
     /// What is there, in a sentence.
     pub(crate) size: String,
-    /// Some decisions, with their fleets.
-    pub(crate) decisions: Vec<(String, String)>,
+    /// Some decisions, by id.
+    pub(crate) decisions: Vec<String>,
     /// An action of an operator.
     pub(crate) action: String,
-    _database: TestDatabase,
-    _folder: Folder,
 }
 
 impl Month {
     /// Fills it: some minutes.
     pub(crate) async fn fill() -> Self {
-        let first = Site::new().await;
-        first
-            .post("/fleets/web/pause", &serde_json::json!({ "direction": "in", "reason": "the month" }))
-            .await
-            .with(200);
-        first
-            .until("/decisions?fleet=web&limit=3", |page| {
-                page["decisions"].as_array().is_some_and(|all| !all.is_empty())
-            })
-            .await;
-        first.stop.cancel();
-        let Site { database, mut tasks, .. } = first;
-        while tasks.join_next().await.is_some() {}
+        let database = first_ticks().await;
         let pool = database.superuser_pool();
         for (what, text) in statements() {
             println!("  {what}");
@@ -71,43 +43,38 @@ impl Month {
             connection.execute("SET session_replication_role = DEFAULT").await.unwrap();
         }
         pool.execute("VACUUM ANALYZE").await.unwrap();
-        Self::serve(database, &pool).await
-    }
-
-    /// A service that reads and does not decide.
-    async fn serve(database: TestDatabase, pool: &PgPool) -> Self {
-        let folder = Folder::new(&service_file(database.url().reveal(), "127.0.0.1:0"), WEB);
-        for fleet in 1..=FLEETS {
-            let file =
-                WEB.replace("\"web\"", &format!("\"fleet-{fleet:02}\"")).replace("max = 6", "max = 300");
-            std::fs::write(folder.join(&format!("fleets/fleet-{fleet:02}.toml")), file).unwrap();
-        }
-        std::fs::remove_file(folder.join("fleets/web.toml")).unwrap();
-        let clock = Arc::new(SystemClock);
-        let control = Arc::new(Control::new(fleet_scaler::config::load(folder.path(), &|_| None).unwrap()));
-        let (health, startup) = (Arc::new(Health::new(clock.clone())), Arc::new(Startup::waiting("")));
-        let (stop, door) = (CancellationToken::new(), Door::new(clock.clone(), None));
-        let entropy = Arc::new(ChaChaEntropy::from_os());
-        let api = Api::new(startup.clone(), control, clock, entropy, door, stop.clone());
-        api.serve(Arc::new(database.store()), ReplicaId::new("reader"));
-        startup.done();
-        let metrics = MetricsPage::install().unwrap();
-        let pages = Pages { startup, health, metrics, api: Arc::new(api), identity: None };
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        tokio::spawn(fleet_scaler::http::serve(listener, pages, stop));
+        let named = |fleet| {
+            let name = format!("fleet-{fleet:02}");
+            let file = WEB.replace("\"web\"", &format!("\"{name}\"")).replace("max = 6", "max = 300");
+            (name, file)
+        };
+        let fleets = (1..=FLEETS).map(named).collect();
+        // Nobody looks after these fleets: they are only read of.
+        let site = Site::of(Plan { database, fleets, acts: false, ..Plan::ordinary().await }).await;
         Self {
-            address,
-            size: size(pool).await,
-            decisions: some_decisions(pool).await,
-            action: sqlx::query_scalar("SELECT id::text FROM scaler.operator_action LIMIT 1")
-                .fetch_one(pool)
-                .await
-                .unwrap(),
-            _database: database,
-            _folder: folder,
+            site,
+            size: size(&pool).await,
+            decisions: some_decisions(&pool).await,
+            action: an_action(&pool).await,
         }
     }
+}
+
+/// The rows of a service of two hosts that lived for some ticks.
+async fn first_ticks() -> TestDatabase {
+    let site = Site::new().await;
+    let pause = serde_json::json!({ "direction": "in", "reason": "the month" });
+    site.post("/fleets/web/pause", &pause).await.with(200);
+    let decided = |page: &serde_json::Value| page["decisions"].as_array().is_some_and(|all| !all.is_empty());
+    site.until("/decisions?fleet=web&limit=3", decided).await;
+    site.stop.cancel();
+    let Site { database, mut tasks, .. } = site;
+    while tasks.join_next().await.is_some() {}
+    database
+}
+
+async fn an_action(pool: &PgPool) -> String {
+    sqlx::query_scalar("SELECT id::text FROM scaler.operator_action LIMIT 1").fetch_one(pool).await.unwrap()
 }
 
 async fn size(pool: &PgPool) -> String {
@@ -124,13 +91,9 @@ async fn size(pool: &PgPool) -> String {
     )
 }
 
-async fn some_decisions(pool: &PgPool) -> Vec<(String, String)> {
-    sqlx::query_as(
-        "SELECT id::text, fleet FROM scaler.decision WHERE fleet LIKE 'fleet-%' ORDER BY id LIMIT 500",
-    )
-    .fetch_all(pool)
-    .await
-    .unwrap()
+async fn some_decisions(pool: &PgPool) -> Vec<String> {
+    let query = "SELECT id::text FROM scaler.decision WHERE fleet LIKE 'fleet-%' ORDER BY id LIMIT 500";
+    sqlx::query_scalar(query).fetch_all(pool).await.unwrap()
 }
 
 /// What fills the month, in order.

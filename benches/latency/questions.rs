@@ -72,7 +72,7 @@ pub(crate) async fn ask_all(month: &Month, rounds: usize) -> Vec<Asked> {
 
 /// How long the answer is. Anything but an answer ends the measurement.
 async fn get(client: &Client, month: &Month, path: &str) -> usize {
-    let response = client.get(format!("http://{}{path}", month.address)).send().await.unwrap();
+    let response = client.get(format!("http://{}{path}", month.site.address)).send().await.unwrap();
     assert_eq!(response.status(), StatusCode::OK, "{path}");
     response.bytes().await.unwrap().len()
 }
@@ -82,7 +82,7 @@ fn fleet(round: usize) -> String {
 }
 
 fn decision(month: &Month, round: usize) -> String {
-    format!("/api/v1/decisions/{}", month.decisions[round % month.decisions.len()].0)
+    format!("/api/v1/decisions/{}", month.decisions[round % month.decisions.len()])
 }
 
 fn series(fleet: &str, since: &str) -> String {

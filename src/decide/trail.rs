@@ -7,7 +7,8 @@
 //! the online form of a quantile: it holds for whatever load there is, with no model of it.
 //!
 //! A [`Trail`] is carried in the observations, so it survives restarts and changes of replica with them, and the next
-//! decision stays a function of its snapshot alone. Everything here is decided with what the trail knew *before* this
+//! decision stays a function of its snapshot alone. After an outage that is longer than a policy looks back, it begins
+//! anew. Everything here is decided with what the trail knew *before* this
 //! tick; what this tick teaches counts from the next one on. So more load never means fewer hosts.
 
 use std::time::Duration;
