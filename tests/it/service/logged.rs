@@ -1,5 +1,6 @@
 //! What a line of the log says it belongs to: whoever reads one finds the rows, the host, and the request at AWS.
 
+use std::cell::RefCell;
 use std::io;
 use std::sync::{Arc, LazyLock, Mutex};
 
@@ -49,19 +50,41 @@ impl Log {
     }
 }
 
-/// A second subscriber, which hears nothing. As long as there is but one, tracing asks whichever thread comes first to a
-/// line whether anybody wants it, and remembers the answer: the thread of another test would say no for this one.
-static SECOND: LazyLock<tracing::Dispatch> =
-    LazyLock::new(|| tracing::Dispatch::new(tracing::subscriber::NoSubscriber::new()));
+thread_local! {
+    /// Where this thread's lines go; `None`: nowhere.
+    static HEARD: RefCell<Option<Log>> = const { RefCell::new(None) };
+}
+
+/// One subscriber for the whole process, which keeps each thread's lines apart. With one for each test, tracing asks
+/// whichever thread comes first to a line whether anybody wants it, and remembers the answer: the thread of another test
+/// would say no for this one, and what is told but once would be lost.
+static LISTENER: LazyLock<()> = LazyLock::new(|| {
+    let of_this_thread = || -> Box<dyn io::Write> {
+        match HEARD.with_borrow(Clone::clone) {
+            Some(log) => Box::new(log),
+            None => Box::new(io::sink()),
+        }
+    };
+    let subscriber =
+        tracing_subscriber::fmt().json().flatten_event(true).with_writer(of_this_thread).finish();
+    tracing::subscriber::set_global_default(subscriber).unwrap();
+});
+
+/// Listens to its thread for as long as it lives.
+struct Listening;
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        HEARD.set(None);
+    }
+}
 
 /// From now on, for this thread, as long as the guard lives.
-fn listen() -> (Log, tracing::subscriber::DefaultGuard) {
-    LazyLock::force(&SECOND);
+fn listen() -> (Log, Listening) {
+    LazyLock::force(&LISTENER);
     let log = Log::default();
-    let written = log.clone();
-    let subscriber =
-        tracing_subscriber::fmt().json().flatten_event(true).with_writer(move || written.clone()).finish();
-    (log, tracing::subscriber::set_default(subscriber))
+    HEARD.set(Some(log.clone()));
+    (log, Listening)
 }
 
 fn denied(op: Op) -> Fault {
@@ -104,11 +127,15 @@ async fn a_read_that_keeps_failing_is_told_once_with_its_request() {
     for fault in faults {
         world.cloud.clear_fault(fault).unwrap();
     }
+    let answered = |op| of("cloud read is answered again", op);
     turn_until(&mut runner, "an answer", || async {
-        of("cloud read is answered again", "DescribeInstances") == 1
-            && of("cloud read is answered again", "DescribeTargetHealth") == 1
+        answered("DescribeInstances") > 0 && answered("DescribeTargetHealth") > 0
     })
     .await;
+    runner.tick().await.unwrap();
+    for op in ["DescribeInstances", "DescribeTargetHealth"] {
+        assert_eq!(answered(op), 1, "{op}: {:?}", log.lines());
+    }
 }
 
 #[tokio::test]
