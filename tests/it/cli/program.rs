@@ -37,7 +37,10 @@ pub(crate) fn program() -> Command {
     for name in ["FLEET_SCALER_CONFIG", "FLEET_SCALER_REPLICA", "FLEET_SCALER_LOG_FORMAT", "DATABASE_URL"] {
         command.env_remove(name);
     }
-    for name in ["NO_COLOR", "RUST_LOG", "CLICOLOR_FORCE", "COLUMNS", "SUDO_USER", "LOGNAME"] {
+    // `CI` counts as a wish for colours, so what is tested would depend on where.
+    for name in
+        ["NO_COLOR", "RUST_LOG", "CI", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS", "SUDO_USER", "LOGNAME"]
+    {
         command.env_remove(name);
     }
     command.env("USER", "ada").env("HOSTNAME", "ops-1").stdin(Stdio::null());

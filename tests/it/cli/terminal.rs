@@ -28,7 +28,6 @@ fn clean(mut command: Command) -> Command {
     for (name, _) in program().get_envs() {
         command.env_remove(name);
     }
-    command.env_remove("CLICOLOR");
     command
 }
 
