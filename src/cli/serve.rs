@@ -4,6 +4,7 @@
 //! waited for, and the loop (and with it the first call to a cloud) begins only once the database is there and its
 //! schema fits. A supervisor therefore sees a service that waits, not one that crashes over and over.
 
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli::context::Context;
 use crate::cli::exit::{FAILED, Usage, sentence};
-use crate::cli::wiring::{self, Database, Memory};
+use crate::cli::wiring::{self, Cloud, Database, Memory};
 use crate::clock::SystemClock;
 use crate::config::Configuration;
 use crate::entropy::ChaChaEntropy;
@@ -26,6 +27,7 @@ use crate::http::api::Api;
 use crate::http::metrics::MetricsPage;
 use crate::http::tls::Identity;
 use crate::http::{self, Pages, Startup};
+use crate::provider::CloudProvider;
 use crate::reconcile::control::Control;
 use crate::reconcile::driver;
 use crate::reconcile::health::Health;
@@ -52,22 +54,24 @@ pub(crate) struct ServeArgs {
 pub(crate) async fn run(context: &Context, args: &ServeArgs) -> anyhow::Result<()> {
     let configuration = context.configuration()?;
     let listen = configuration.service.http.listen;
-    let metrics = MetricsPage::install().context("the metrics recorder could not be set up")?;
     let listener = TcpListener::bind(listen).await.with_context(|| {
         format!("{listen} cannot be listened on: is another one running? Change http.listen or stop it")
     })?;
-    let service = Service::new(context, configuration)?;
+    let service = Service::new(context.dir.clone(), configuration)?;
     let mut wishes = Wishes::listen(&service)?;
     tracing::info!(address = %listener.local_addr().unwrap_or(listen), "listening");
     tokio::select! {
-        result = service.serve(listener, metrics, !args.no_migrate) => result,
+        result = service.serve(listener, !args.no_migrate) => result,
         never = wishes.obey() => match never {},
     }
 }
 
-struct Service {
+/// The pages and the loop of one process.
+pub(crate) struct Service {
     configuration: Configuration,
-    context: Context,
+    dir: PathBuf,
+    given: Option<Arc<dyn CloudProvider>>,
+    metrics: MetricsPage,
     startup: Arc<Startup>,
     health: Arc<Health>,
     control: Arc<Control>,
@@ -78,7 +82,10 @@ struct Service {
 }
 
 impl Service {
-    fn new(context: &Context, configuration: Configuration) -> anyhow::Result<Self> {
+    /// Puts it together; `dir` is where its configuration was read from, and is watched. Once a process: the metrics
+    /// are the process's.
+    pub(crate) fn new(dir: PathBuf, configuration: Configuration) -> anyhow::Result<Self> {
+        let metrics = MetricsPage::install().context("the metrics recorder could not be set up")?;
         let clock = Arc::new(SystemClock);
         let startup = Arc::new(Startup::waiting("the database was not asked yet"));
         let control = Arc::new(Control::new(configuration.clone()));
@@ -97,7 +104,9 @@ impl Service {
         );
         Ok(Self {
             configuration,
-            context: context.clone(),
+            dir,
+            given: None,
+            metrics,
             startup,
             health: Arc::new(Health::new(clock)),
             control,
@@ -108,10 +117,23 @@ impl Service {
         })
     }
 
+    /// On a cloud that is there already, whatever the configuration says.
+    #[cfg(not(feature = "aws"))]
+    pub(crate) fn on(self, cloud: Arc<dyn CloudProvider>) -> Self {
+        Self { given: Some(cloud), ..self }
+    }
+
+    /// Cancelled, it finishes what is in flight within `shutdown_grace` and ends.
+    #[cfg(not(feature = "aws"))]
+    pub(crate) fn stop(&self) -> CancellationToken {
+        self.stop.clone()
+    }
+
     /// The pages and the work beside each other; the pages outlive the work by a moment.
-    async fn serve(&self, listener: TcpListener, metrics: MetricsPage, migrate: bool) -> anyhow::Result<()> {
+    pub(crate) async fn serve(&self, listener: TcpListener, migrate: bool) -> anyhow::Result<()> {
         let (startup, health, api) = (self.startup.clone(), self.health.clone(), self.api.clone());
-        let pages = Pages { startup, health, metrics, api, identity: self.identity.clone() };
+        let (metrics, identity) = (self.metrics.clone(), self.identity.clone());
+        let pages = Pages { startup, health, metrics, api, identity };
         let close_pages = CancellationToken::new();
         let mut pages = pin!(http::serve(listener, pages, close_pages.clone()));
         let mut work = pin!(self.work(migrate));
@@ -147,7 +169,10 @@ impl Service {
     }
 
     async fn loop_with(&self, memory: &Memory) -> anyhow::Result<()> {
-        let cloud = wiring::cloud(&self.configuration).await?;
+        let cloud = match self.given.clone() {
+            Some(cloud) => Cloud::given(cloud),
+            None => wiring::cloud(&self.configuration).await?,
+        };
         let parts = wiring::parts(cloud.provider.clone(), memory.store.clone())?;
         self.api.serve(memory.store.clone(), parts.replica.clone());
         tracing::info!(replica = %parts.replica, fleets = self.configuration.fleets.len(), "the loop starts");
@@ -156,7 +181,7 @@ impl Service {
         let mut driver = pin!(driver::run(
             parts,
             self.control.clone(),
-            self.context.dir.clone(),
+            self.dir.clone(),
             self.health.clone(),
             self.reload.clone(),
             self.stop.clone(),

@@ -130,6 +130,13 @@ pub(crate) struct Cloud {
     _simulated: Option<CloudHandle>,
 }
 
+impl Cloud {
+    /// One that somebody else keeps alive.
+    pub(crate) fn given(provider: Arc<dyn CloudProvider>) -> Self {
+        Self { provider, _simulated: None }
+    }
+}
+
 /// The configured cloud.
 pub(crate) async fn cloud(configuration: &Configuration) -> anyhow::Result<Cloud> {
     let (provider, simulated): (Arc<dyn CloudProvider>, _) = match &configuration.service.provider {

@@ -3,6 +3,7 @@
 mod backtest;
 mod cloud;
 mod database;
+mod demo;
 mod offline;
 pub(crate) mod pages;
 pub(crate) mod program;

@@ -1,21 +1,15 @@
-//! The service in this process: its own loop, and the cloud through the trait. For a build without AWS's SDK.
+//! The service in this process: its own pages and loop, and the cloud through the trait. For a build without AWS's SDK.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use tokio::sync::Notify;
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::context::environment;
 use crate::cli::demo::stage::Stage;
-use crate::cli::wiring;
-use crate::clock::SystemClock;
-use crate::reconcile::control::Control;
-use crate::reconcile::driver;
-use crate::reconcile::health::Health;
-use crate::store::postgres::PostgresStore;
+use crate::cli::serve;
 
 /// The service stops well within this.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -25,9 +19,9 @@ fn undisturbed(name: &str) -> Option<String> {
     environment(name).filter(|_| name != "DATABASE_URL")
 }
 
-/// The service's loop.
+/// The service, as `serve` runs it.
 pub(super) struct Service {
-    driver: Pin<Box<dyn Future<Output = ()> + Send>>,
+    work: Pin<Box<dyn Future<Output = anyhow::Result<()>>>>,
     stop: CancellationToken,
 }
 
@@ -38,33 +32,27 @@ impl Service {
     /// Starts it.
     pub(super) async fn start(stage: &Stage) -> anyhow::Result<Self> {
         let configuration = crate::config::load(&stage.config, &undisturbed)?;
-        let url = stage.database.url();
-        PostgresStore::migrate(&url).await.context("the schema could not be made")?;
-        let store = Arc::new(PostgresStore::connect(&url, configuration.service.database.max_connections)?);
-        let parts = wiring::parts(stage.cloud.cloud.clone(), store)?;
-        let stop = CancellationToken::new();
-        let driver = driver::run(
-            parts,
-            Arc::new(Control::new(configuration)),
-            stage.config.clone(),
-            Arc::new(Health::new(Arc::new(SystemClock))),
-            Arc::new(Notify::new()),
-            stop.clone(),
-        );
-        Ok(Self { driver: Box::pin(driver), stop })
+        let listener = TcpListener::bind(configuration.service.http.listen).await;
+        let listener = listener.context("the dashboard's port was taken meanwhile")?;
+        let service = serve::Service::new(stage.config.clone(), configuration)?.on(stage.cloud.cloud.clone());
+        let stop = service.stop();
+        let work = async move { service.serve(listener, true).await };
+        Ok(Self { work: Box::pin(work), stop })
     }
 
     /// Waits for an end that nobody asked for.
     pub(super) async fn ended(&mut self) -> anyhow::Error {
-        self.driver.as_mut().await;
-        anyhow!("the service's loop ended by itself")
+        match self.work.as_mut().await {
+            Ok(()) => anyhow!("the service ended by itself"),
+            Err(error) => error.context("the service ended by itself"),
+        }
     }
 
     /// Stops it.
     pub(super) async fn stop(mut self) -> anyhow::Result<()> {
         self.stop.cancel();
-        tokio::time::timeout(PATIENCE, self.driver.as_mut())
+        tokio::time::timeout(PATIENCE, self.work.as_mut())
             .await
-            .with_context(|| format!("the service did not stop within {} s", PATIENCE.as_secs()))
+            .with_context(|| format!("the service did not stop within {} s", PATIENCE.as_secs()))?
     }
 }

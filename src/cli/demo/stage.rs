@@ -96,20 +96,24 @@ impl Stage {
     /// What is to be seen, and where to look closer.
     pub(super) fn introduction(&self, door: &str) -> String {
         let config = self.config.display();
+        let page = self.page();
+        let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("fleet-scaler"));
+        let program = program.display();
         format!(
             "The service runs {door}.\nThe load is an afternoon of the 1998 World Cup, minutes for hours.\n\n  \
-             look closer in another terminal:\n    fleet-scaler status --config {config}\n    \
-             fleet-scaler history --config {config}\n    {}\n",
-            self.pages()
+             The dashboard: {page}\n    \
+             - the overview says how large the fleet is, how large it is wanted, and why;\n    \
+             - the fleet's page draws the load against its threshold, with each decision on the time line;\n    \
+             - a decision's page says what it rests on, what every guard said, and what was done;\n    \
+             - after a fifth of the time {SHORT_ZONE} runs out of capacity: its hosts go to other zones;\n    \
+             - pause the fleet there, give a reason, and see that it stands still and says so.\n\n  \
+             The same from another terminal:\n    {program} status --config {config}\n    \
+             {program} history --config {config}\n    curl {page}metrics\n"
         )
     }
 
-    fn pages(&self) -> String {
-        if cfg!(feature = "aws") {
-            format!("curl http://{}/metrics", self.listen)
-        } else {
-            format!("fleet-scaler hosts web --config {}", self.config.display())
-        }
+    fn page(&self) -> String {
+        format!("http://{}/", self.listen)
     }
 
     /// Takes it down.

@@ -1,6 +1,6 @@
 //! Runs the program with a clean environment and a time limit.
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -82,17 +82,9 @@ impl Running {
     #[track_caller]
     pub(crate) fn says(&mut self, text: &str) -> String {
         let mut reader = BufReader::new(self.0.stderr.take().expect("stderr is read once"));
-        let mut heard = String::new();
-        loop {
-            let mut line = String::new();
-            let length = reader.read_line(&mut line).unwrap();
-            assert!(length > 0, "it ended without saying {text:?}:\n{heard}");
-            heard.push_str(&line);
-            if line.contains(text) {
-                std::thread::spawn(move || std::io::copy(&mut reader, &mut std::io::sink()));
-                return line;
-            }
-        }
+        let line = until(&mut reader, text);
+        std::thread::spawn(move || std::io::copy(&mut reader, &mut std::io::sink()));
+        line
     }
 
     /// Sends it a signal.
@@ -122,6 +114,20 @@ impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
+    }
+}
+
+/// Reads lines until one contains the text; gives that one.
+#[track_caller]
+pub(crate) fn until(reader: &mut impl BufRead, text: &str) -> String {
+    let mut heard = String::new();
+    loop {
+        let mut line = String::new();
+        assert!(reader.read_line(&mut line).unwrap() > 0, "it ended without {text:?}:\n{heard}");
+        if line.contains(text) {
+            return line;
+        }
+        heard.push_str(&line);
     }
 }
 

@@ -7,7 +7,7 @@ use std::io::{BufReader, Read as _, Write as _};
 use std::process::{Command, Stdio};
 
 use super::database::Fleet;
-use super::program::{Folder, Ran, Running, WEB, program, run, service_file};
+use super::program::{Folder, Ran, Running, WEB, program, run, service_file, until};
 use crate::support::{TestCluster, TestDatabase};
 
 const ESCAPE: char = '\u{1b}';
@@ -128,20 +128,6 @@ async fn what_a_person_wrote_cannot_control_the_terminal() {
     let page = look(&folder, 100, "status web", &[]).ended(0).stdout;
     assert!(page.contains("deploy") && page.contains("of v7"), "{page}");
     assert!(!page.contains("\u{1b}]") && !page.contains("\u{1b}[2J") && !page.contains('\u{7}'), "{page:?}");
-}
-
-/// Reads lines until one contains the text.
-#[track_caller]
-fn until(reader: &mut impl std::io::BufRead, text: &str) {
-    let mut heard = String::new();
-    loop {
-        let mut line = String::new();
-        assert!(reader.read_line(&mut line).unwrap() > 0, "it ended without {text:?}:\n{heard}");
-        heard.push_str(&line);
-        if line.contains(text) {
-            return;
-        }
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
