@@ -34,7 +34,7 @@ mod tests;
 pub mod trail;
 mod wording;
 
-pub use engine::decide;
-pub use plan::Plan;
+pub use engine::{decide, decide_silently};
+pub use plan::{Course, Plan};
 pub use snapshot::Snapshot;
 pub use wording::{number, percent};

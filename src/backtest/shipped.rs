@@ -1,4 +1,5 @@
-//! The shipped decision as a scaler: every tick makes a real [`Snapshot`] and asks [`decide`] itself.
+//! The shipped decision as a scaler: every tick makes a real [`Snapshot`] and asks [`decide_silently`], which is
+//! [`decide`](crate::decide::decide) without its sentences.
 //!
 //! What the loop keeps between two ticks is kept here as the store keeps it: the window of observations, the size last
 //! wanted, the times of the last changes and the terminations that the budget counts. The plant stands in for the
@@ -17,7 +18,7 @@ use crate::decide::signal::{Observation, Value};
 use crate::decide::snapshot::{
     CloudView, Deregistration, FleetMemory, HostView, Protection, Sighting, Snapshot, Unserved,
 };
-use crate::decide::{Plan, decide};
+use crate::decide::{Course, decide_silently};
 use crate::domain::host::{Host, HostState};
 use crate::domain::ids::{InstanceId, InstanceType, Zone};
 use crate::domain::time::{Timestamp, after, before};
@@ -27,6 +28,15 @@ pub const SIGNAL: &str = "cpu.avg";
 
 /// Boots that are remembered: the boot time is a high percentile of these.
 const BOOTS: usize = 100;
+
+/// What was decided at one sight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decided {
+    /// In which direction, and on whose account.
+    pub action: Action,
+    /// The size wanted from now on.
+    pub size_wanted: u32,
+}
 
 /// The shipped decision for one fleet.
 #[derive(Debug)]
@@ -64,22 +74,19 @@ impl Shipped {
         Self { name: name.to_owned(), snapshot, ids: Vec::new(), boots: VecDeque::new(), looks_back }
     }
 
-    /// What is decided at this sight, in full; what the loop would remember of it is remembered.
-    pub fn decide(&mut self, sight: &Sight<'_>) -> Plan {
-        let plan = self.judge(sight);
-        self.observed(plan.observation.clone());
-        plan
-    }
-
-    fn judge(&mut self, sight: &Sight<'_>) -> Plan {
+    /// What is decided at this sight; what the loop would remember of it is remembered.
+    pub fn decide(&mut self, sight: &Sight<'_>) -> Decided {
         let now = moment(sight.now);
         self.snapshot.now = now;
         self.meet(sight);
         self.snapshot.current = observe(sight);
         self.snapshot.memory.desired.get_or_insert(sight.desired);
-        let plan = decide(&self.snapshot);
-        self.remember(&plan);
-        plan
+        let Course { action, size_before, size_wanted, drains, rules_fired, observation } =
+            decide_silently(&self.snapshot);
+        let had = self.snapshot.memory.desired.unwrap_or(size_before);
+        self.remember(action, (had, size_wanted), drains, rules_fired);
+        self.observed(observation);
+        Decided { action, size_wanted }
     }
 
     /// Brings the rows up to what is seen. Both are ordered by the plant's number.
@@ -121,20 +128,19 @@ impl Shipped {
         sorted.get(rank).map(|seconds| Duration::from_secs(u64::from(*seconds)))
     }
 
-    fn remember(&mut self, plan: &Plan) {
+    fn remember(&mut self, action: Action, (had, wanted): (u32, u32), drains: u32, fired: Vec<String>) {
         let snapshot = &mut self.snapshot;
         let now = snapshot.now;
-        let had = snapshot.memory.desired.unwrap_or(plan.size_before);
-        let cools = matches!(plan.action, Action::ScaleOut | Action::ScaleIn | Action::Manual);
-        if cools && plan.size_wanted != had {
+        let cools = matches!(action, Action::ScaleOut | Action::ScaleIn | Action::Manual);
+        if cools && wanted != had {
             snapshot.memory.last_change = Some(now);
-            if plan.size_wanted > had {
+            if wanted > had {
                 snapshot.memory.last_scale_out = Some(now);
             }
         }
-        snapshot.memory.desired = Some(plan.size_wanted);
-        snapshot.memory.rules_fired.extend(plan.rules_fired.iter().map(|rule| (rule.clone(), now)));
-        snapshot.drains_in_budget.extend(plan.drains.iter().map(|_| now));
+        snapshot.memory.desired = Some(wanted);
+        snapshot.memory.rules_fired.extend(fired.into_iter().map(|rule| (rule, now)));
+        snapshot.drains_in_budget.extend((0..drains).map(|_| now));
         let spent_until = before(now, snapshot.policy.safety.budget_per);
         snapshot.drains_in_budget.retain(|at| *at > spent_until);
     }
@@ -158,9 +164,7 @@ impl Scaler for Shipped {
     }
 
     fn size(&mut self, sight: &Sight<'_>) -> u32 {
-        let plan = self.judge(sight);
-        self.observed(plan.observation);
-        plan.size_wanted
+        self.decide(sight).size_wanted
     }
 }
 
@@ -333,9 +337,9 @@ mod tests {
         busier[13].ready_at = None;
         busier[13].utilisation = None;
         let second = shipped.decide(&Sight { now: 30, hosts: &busier, desired: 14 });
-        assert_eq!((second.action, second.size_wanted), (Action::Hold, 14), "{}", second.reason);
+        assert_eq!((second.action, second.size_wanted), (Action::Hold, 14));
         let third = shipped.decide(&Sight { now: 75, hosts: &busier, desired: 14 });
-        assert_eq!(third.action, Action::ScaleOut, "{}", third.reason);
+        assert_eq!(third.action, Action::ScaleOut);
         for look in 6..100 {
             shipped.decide(&Sight { now: look * 15, hosts: &busier, desired: 20 });
         }

@@ -7,14 +7,14 @@ use crate::decide::guards::{self, Judged};
 use crate::decide::leavers::Leavers;
 use crate::decide::ledger::Ledger;
 use crate::decide::opinion::{self, Advice, Opinion};
-use crate::decide::plan::{Action, CandidatePlan, Guard, Plan};
+use crate::decide::plan::{Action, CandidatePlan, Course, Guard, Plan};
 use crate::decide::policy::Mode;
 use crate::decide::record;
-use crate::decide::requests;
+use crate::decide::requests::{self, Requests};
 use crate::decide::signal::Observation;
 use crate::decide::snapshot::Snapshot;
 use crate::decide::stops::Stops;
-use crate::decide::supply;
+use crate::decide::supply::{self, Supply};
 use crate::decide::targets;
 use crate::decide::telling::Outcome;
 use crate::decide::trail;
@@ -33,49 +33,97 @@ use crate::domain::host::DrainReason;
 pub fn decide(snapshot: &Snapshot) -> Plan {
     let census = Census::of(snapshot);
     let stops = Stops::of(&census);
-    let opinions = opinion::gather(&census);
-    let mut ledger = Ledger::open(&census, &stops);
-    let mut leavers = Leavers::none(&census, &stops);
+    Settled::of(&census, &stops).plan()
+}
 
-    let requests = requests::answer(&census, &stops, &mut leavers);
-    leavers.take_failed(&mut ledger);
-    let judged = match requests.size {
-        Some(size) => Judged { size, limited: None },
-        None => guards::judge(&census, &stops, &opinions, &leavers, &mut ledger),
-    };
-    leavers.take_excess(judged.size, &mut ledger);
-    let supply = supply::plan(&census, &stops, judged.size, &leavers, &mut ledger);
-    if census.policy.mode == Mode::DryRun && !(leavers.drains.is_empty() && supply.is_empty()) {
-        ledger.refuse(Guard::DryRun, Ground::DryRun);
+/// The same decision, without a word of why: for replays, which ask it a million times and read no sentence.
+#[must_use]
+pub fn decide_silently(snapshot: &Snapshot) -> Course {
+    let census = Census::of(snapshot);
+    let stops = Stops::of(&census);
+    Settled::of(&census, &stops).course()
+}
+
+/// Everything that was decided, before it is put into words.
+struct Settled<'a> {
+    census: &'a Census<'a>,
+    opinions: Vec<Opinion>,
+    requests: Requests,
+    judged: Judged,
+    leavers: Leavers<'a>,
+    supply: Supply,
+    ledger: Ledger,
+}
+
+impl<'a> Settled<'a> {
+    fn of(census: &'a Census<'a>, stops: &'a Stops) -> Self {
+        let opinions = opinion::gather(census);
+        let mut ledger = Ledger::open(census, stops);
+        let mut leavers = Leavers::none(census, stops);
+
+        let requests = requests::answer(census, stops, &mut leavers);
+        leavers.take_failed(&mut ledger);
+        let judged = match requests.size {
+            Some(size) => Judged { size, limited: None },
+            None => guards::judge(census, stops, &opinions, &leavers, &mut ledger),
+        };
+        leavers.take_excess(judged.size, &mut ledger);
+        let supply = supply::plan(census, stops, judged.size, &leavers, &mut ledger);
+        if census.policy.mode == Mode::DryRun && !(leavers.drains.is_empty() && supply.is_empty()) {
+            ledger.refuse(Guard::DryRun, Ground::DryRun);
+        }
+        Self { census, opinions, requests, judged, leavers, supply, ledger }
     }
 
-    let outcome = Outcome {
-        census: &census,
-        opinions: &opinions,
-        requests: &requests,
-        judged: &judged,
-        leavers: &leavers,
-        supply: &supply,
-        size_before: size_before(&census, &leavers),
-    };
-    let (action, code, reason) = outcome.tell();
-    let candidates = candidates::plans(snapshot);
-    Plan {
-        action,
-        size_before: outcome.size_before,
-        size_wanted: judged.size,
-        recommendations: record::recommendations(&census, &opinions),
-        verdicts: ledger.close(),
-        code,
-        reason,
-        rules_fired: fired(&census, &opinions, action),
-        observation: observation(&census, &opinions, &candidates),
-        launches: supply.launches,
-        drains: leavers.drains,
-        cancelled_drains: supply.cancelled,
-        answered: requests.answers,
-        cloud: snapshot.cloud.clone(),
-        candidates,
+    fn outcome(&self) -> Outcome<'_> {
+        Outcome {
+            census: self.census,
+            opinions: &self.opinions,
+            requests: &self.requests,
+            judged: &self.judged,
+            leavers: &self.leavers,
+            supply: &self.supply,
+            size_before: size_before(self.census, &self.leavers),
+        }
+    }
+
+    fn plan(self) -> Plan {
+        let (census, opinions) = (self.census, &self.opinions);
+        let outcome = self.outcome();
+        let (action, code, reason) = outcome.tell();
+        let size_before = outcome.size_before;
+        let candidates = candidates::plans(census.snapshot);
+        Plan {
+            action,
+            size_before,
+            size_wanted: self.judged.size,
+            recommendations: record::recommendations(census, opinions),
+            verdicts: self.ledger.close(),
+            code,
+            reason,
+            rules_fired: fired(census, opinions, action),
+            observation: observation(census, opinions, &candidates),
+            launches: self.supply.launches,
+            drains: self.leavers.drains,
+            cancelled_drains: self.supply.cancelled,
+            answered: self.requests.answers,
+            cloud: census.snapshot.cloud.clone(),
+            candidates,
+        }
+    }
+
+    fn course(self) -> Course {
+        let (census, opinions) = (self.census, &self.opinions);
+        let outcome = self.outcome();
+        let action = outcome.action();
+        Course {
+            action,
+            size_before: outcome.size_before,
+            size_wanted: self.judged.size,
+            drains: amount(self.leavers.drains.len()),
+            rules_fired: fired(census, opinions, action),
+            observation: observation(census, opinions, &candidates::plans(census.snapshot)),
+        }
     }
 }
 

@@ -45,6 +45,23 @@ pub struct Plan {
     pub candidates: Vec<CandidatePlan>,
 }
 
+/// What a plan comes to, without why and without who: as much of it as a replay goes by.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Course {
+    /// As [`Plan::action`].
+    pub action: Action,
+    /// As [`Plan::size_before`].
+    pub size_before: u32,
+    /// As [`Plan::size_wanted`].
+    pub size_wanted: u32,
+    /// How many [`Plan::drains`] there are.
+    pub drains: u32,
+    /// As [`Plan::rules_fired`].
+    pub rules_fired: Vec<String>,
+    /// As [`Plan::observation`].
+    pub observation: Observation,
+}
+
 /// What a candidate would have done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct CandidatePlan {

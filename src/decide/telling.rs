@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::decide::bounds::Bounds;
 use crate::decide::census::{Census, amount};
 use crate::decide::ground::Ground;
 use crate::decide::guards::Judged;
@@ -30,27 +31,27 @@ pub(super) struct Outcome<'a> {
 }
 
 /// What the sentence begins with.
-enum Headline {
+enum Headline<'a> {
     /// Nothing asks for a change.
-    Quiet { size: u32, why: Option<String> },
+    Quiet { size: u32, why: Option<Voices<'a>> },
     /// Something wants fewer, something else does not.
-    Outvoted { size: u32, wish: String, against: String },
+    Outvoted { size: u32, wish: Voices<'a>, against: Voices<'a> },
     /// A signal is unknown.
-    Blind { size: u32, unknown: String },
+    Blind { size: u32, unknown: Voices<'a> },
     /// A guard refused.
-    HeldBack { size: u32, wish: String, guard: Guard, ground: Ground },
+    HeldBack { size: u32, wish: Voices<'a>, guard: Guard, ground: Ground },
     /// Larger or smaller, for the load.
-    Scaled { action: Action, from: u32, to: u32, why: String },
+    Scaled { action: Action, from: u32, to: u32, why: Voices<'a> },
     /// A person asked.
-    Asked { granted: Vec<String> },
+    Asked { granted: &'a [String] },
     /// The first size ever.
     FirstSize { size: u32, there: u32 },
     /// Fewer than `min`.
-    BelowMin { there: u32, size: u32, min: String },
+    BelowMin { there: u32, size: u32, bounds: &'a Bounds },
     /// More than `max`.
-    AboveMax { there: u32, to: u32, max: String },
+    AboveMax { there: u32, to: u32, bounds: &'a Bounds },
     /// The bounds moved past the size wanted so far.
-    BoundsMoved { from: u32, to: u32, why: String },
+    BoundsMoved { from: u32, to: u32, bounds: &'a Bounds },
     /// Instances of ours that no row knows were found, and are taken in.
     Found { found: u32, from: u32, to: u32 },
     /// More hosts than wanted.
@@ -77,7 +78,12 @@ enum Note {
     Limited { guard: Guard, ground: Ground },
 }
 
-impl Outcome<'_> {
+impl<'a> Outcome<'a> {
+    /// The action alone.
+    pub(super) fn action(&self) -> Action {
+        self.headline().kind().0
+    }
+
     /// The action, the kind of reason, and the sentence.
     pub(super) fn tell(&self) -> (Action, ReasonCode, String) {
         let headline = self.headline();
@@ -90,10 +96,10 @@ impl Outcome<'_> {
         (action, code, sentence)
     }
 
-    fn headline(&self) -> Headline {
+    fn headline(&self) -> Headline<'a> {
         let (from, to) = (self.census.desired, self.judged.size);
         if !self.requests.granted.is_empty() {
-            return Headline::Asked { granted: self.requests.granted.clone() };
+            return Headline::Asked { granted: &self.requests.granted };
         }
         match to.cmp(&from) {
             std::cmp::Ordering::Greater => {
@@ -109,7 +115,7 @@ impl Outcome<'_> {
     }
 
     /// What is done to keep the fleet at its size, if anything is or should be.
-    fn upkeep(&self) -> Option<Headline> {
+    fn upkeep(&self) -> Option<Headline<'a>> {
         let (there, size) = (self.size_before, self.judged.size);
         let bounds = &self.census.bounds;
         let remembered = self.census.snapshot.memory.desired;
@@ -120,7 +126,7 @@ impl Outcome<'_> {
             return Some(if bounds.clamp(from) == from {
                 Headline::Found { found: self.census.orphans, from, to: size }
             } else {
-                Headline::BoundsMoved { from, to: size, why: bounds.why(from) }
+                Headline::BoundsMoved { from, to: size, bounds }
             });
         }
         if !acts {
@@ -130,9 +136,9 @@ impl Outcome<'_> {
         Some(if remembered.is_none() {
             Headline::FirstSize { size, there }
         } else if there < bounds.min {
-            Headline::BelowMin { there, size, min: bounds.min_words() }
+            Headline::BelowMin { there, size, bounds }
         } else if goes(DrainReason::AboveMax) {
-            Headline::AboveMax { there, to: bounds.max, max: bounds.max_words() }
+            Headline::AboveMax { there, to: bounds.max, bounds }
         } else if goes(DrainReason::ScaleIn) {
             Headline::Excess { there, size }
         } else {
@@ -141,7 +147,7 @@ impl Outcome<'_> {
     }
 
     /// Why nothing changes.
-    fn hold(&self) -> Headline {
+    fn hold(&self) -> Headline<'a> {
         let size = self.judged.size;
         let advice = combine(self.opinions.iter(), size);
         if let Some((guard, ground)) = self.judged.limited.clone() {
@@ -168,17 +174,11 @@ impl Outcome<'_> {
         }
     }
 
-    fn voices(&self, keep: impl Fn(&Opinion) -> bool) -> String {
-        let speaking: Vec<&Opinion> = self.opinions.iter().filter(|opinion| keep(opinion)).collect();
-        let mut voices: Vec<String> =
-            speaking.iter().take(MOST_VOICES).map(|opinion| opinion.sentence()).collect();
-        if speaking.len() > MOST_VOICES {
-            voices.push(format!("and {} more", speaking.len() - MOST_VOICES));
-        }
-        voices.join("; ")
+    fn voices(&self, keep: impl Fn(&Opinion) -> bool) -> Voices<'a> {
+        Voices(self.opinions.iter().filter(|opinion| keep(opinion)).collect())
     }
 
-    fn notes(&self, headline: &Headline) -> Vec<Note> {
+    fn notes(&self, headline: &Headline<'_>) -> Vec<Note> {
         let mut notes = Vec::new();
         for reason in [DrainReason::Unhealthy, DrainReason::BootTimeout] {
             let gone = self.leavers.drains.iter().filter(|drain| drain.reason == reason);
@@ -210,7 +210,29 @@ impl Outcome<'_> {
     }
 }
 
-impl Headline {
+/// Opinions that are quoted; of many only the first few.
+struct Voices<'a>(Vec<&'a Opinion>);
+
+impl Voices<'_> {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl fmt::Display for Voices<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, opinion) in self.0.iter().take(MOST_VOICES).enumerate() {
+            let between = if place == 0 { "" } else { "; " };
+            write!(f, "{between}{}", opinion.sentence())?;
+        }
+        match self.0.len().checked_sub(MOST_VOICES) {
+            None | Some(0) => Ok(()),
+            Some(more) => write!(f, "; and {more} more"),
+        }
+    }
+}
+
+impl Headline<'_> {
     fn kind(&self) -> (Action, ReasonCode) {
         match self {
             Self::Quiet { .. } => (Action::Hold, ReasonCode::Quiet),
@@ -231,7 +253,7 @@ impl Headline {
     }
 }
 
-impl fmt::Display for Headline {
+impl fmt::Display for Headline<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Quiet { size, why: Some(why) } => write!(f, "Hold at {size}: {why}"),
@@ -254,12 +276,14 @@ impl fmt::Display for Headline {
             Self::FirstSize { size, there } => {
                 write!(f, "Repair {there} → {size}: the first look at this fleet")
             }
-            Self::BelowMin { there, size, min } => {
-                write!(f, "Repair {there} → {size}: fewer than {min}")
+            Self::BelowMin { there, size, bounds } => {
+                write!(f, "Repair {there} → {size}: fewer than {}", bounds.min_words())
             }
-            Self::AboveMax { there, to, max } => write!(f, "Repair {there} → {to}: more than {max}"),
-            Self::BoundsMoved { from, to, why } => {
-                write!(f, "Repair: {from} were wanted, {to} are now: {why}")
+            Self::AboveMax { there, to, bounds } => {
+                write!(f, "Repair {there} → {to}: more than {}", bounds.max_words())
+            }
+            Self::BoundsMoved { from, to, bounds } => {
+                write!(f, "Repair: {from} were wanted, {to} are now: {}", bounds.why(*from))
             }
             Self::Found { found, from, to } => write!(
                 f,

@@ -4,13 +4,13 @@
 use proptest::prelude::*;
 
 use super::fixture::{Fleet, MINUTE, ago, bought, cpu_target, now, rule, seconds};
-use crate::decide::Plan;
 use crate::decide::plan::Action;
 use crate::decide::policy::{Candidate, RuleAction, SizePolicy};
 use crate::decide::schedule::cron::Cron;
 use crate::decide::schedule::{Schedule, ScheduledSize};
 use crate::decide::signal::{Observation, Value};
 use crate::decide::snapshot::{Ask, CloudView, FleetMemory, HostView, Sighting};
+use crate::decide::{Course, Plan, decide_silently};
 use crate::domain::host::{DrainReason, HostState};
 
 /// One host's state, drawn.
@@ -220,6 +220,15 @@ proptest! {
         prop_assert_eq!(serde_json::to_value(&read).unwrap(), serde_json::from_str::<serde_json::Value>(&stored).unwrap());
         let unworded = plan.verdicts.iter().any(|verdict| verdict.because.contains(" { "));
         prop_assert!(!plan.reason.is_empty() && !unworded);
+    }
+
+    #[test]
+    fn in_silence_the_same_is_decided(fleet in fleet()) {
+        let (plan, course) = (fleet.decide(), decide_silently(&fleet.snapshot()));
+        let drains = u32::try_from(plan.drains.len()).unwrap();
+        let Plan { action, size_before, size_wanted, rules_fired, observation, .. } = plan;
+        let told = Course { action, size_before, size_wanted, drains, rules_fired, observation };
+        prop_assert_eq!(course, told);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What a line of the log says it belongs to: whoever reads one finds the rows, the host, and the request at AWS.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, LazyLock, Mutex};
 
@@ -106,9 +107,14 @@ async fn a_read_that_keeps_failing_is_told_once_with_its_request() {
     let world = World::new(fleet(FLEET), quick_cloud()).await;
     let mut runner = world.runner("a");
     turn_until(&mut runner, "two hosts", || async { world.hosts_in("healthy").await == 2 }).await;
+    // How often that was told of the thing that it was told of most often: single hosts are asked for by their ids, too.
     let of = |message: &str, op: &str| {
+        let mut times = BTreeMap::<String, u32>::new();
         let is_of_it = |line: &Value| line["message"] == message && line["op"] == op;
-        log.lines().into_iter().filter(is_of_it).count()
+        for line in log.lines().into_iter().filter(is_of_it) {
+            *times.entry(line["about"].to_string()).or_default() += 1;
+        }
+        times.into_values().max().unwrap_or(0)
     };
     assert_eq!(of("cloud read failed", "DescribeInstances"), 0);
     let faults = [world.fault(denied(Op::DescribeInstances)), world.fault(denied(Op::DescribeTargetHealth))];
@@ -118,7 +124,7 @@ async fn a_read_that_keeps_failing_is_told_once_with_its_request() {
         runner.tick().await.unwrap();
     }
     for op in ["DescribeInstances", "DescribeTargetHealth"] {
-        assert_eq!(of("cloud read failed", op), 1, "{op} failed at every tick");
+        assert_eq!(of("cloud read failed", op), 1, "{op} failed at every tick: {:?}", log.lines());
         let fields = ["op", "class", "code", "error", "request_id"];
         log.assert_fields(&[("message", "cloud read failed"), ("op", op)], &fields);
     }
