@@ -37,6 +37,7 @@ pub mod scene;
 pub mod sweep;
 mod telemetry;
 pub mod tick;
+mod unowned;
 
 use std::sync::Arc;
 

@@ -63,6 +63,12 @@ const METRICS: &[(Kind, &str, &str)] = &[
     (Kind::Gauge, "fleet_scaler_hosts_heard", "Of them, those that gave a fresh sample."),
     (Kind::Gauge, "fleet_scaler_guard_holds", "1 while this guard refuses or clamps a fleet's decisions."),
     (Kind::Counter, "fleet_scaler_ticks_total", "Evaluations of a fleet, by how they ended."),
+    (
+        Kind::Gauge,
+        "fleet_scaler_last_tick_timestamp_seconds",
+        "When this replica last ended an evaluation of a fleet well, in Unix time.",
+    ),
+    (Kind::Gauge, "fleet_scaler_interval_seconds", "How often a fleet is evaluated."),
     (Kind::Gauge, "fleet_scaler_config_valid", "1 while the files on disk are the configuration in force."),
     (
         Kind::Gauge,

@@ -18,13 +18,12 @@ use crate::config::service::ServiceConfig;
 use crate::config::watch::Watcher;
 use crate::config::{self, Configuration};
 use crate::domain::ids::FleetName;
-use crate::domain::tags;
 use crate::reconcile::control::Control;
 use crate::reconcile::health::Health;
 use crate::reconcile::observe::Lookout;
 use crate::reconcile::roster::Roster;
 use crate::reconcile::tick::{FleetRunner, Ticked};
-use crate::reconcile::{Parts, telemetry};
+use crate::reconcile::{Parts, telemetry, unowned};
 use crate::store::{ConfigChange, ConfigOutcome, StoreError};
 
 /// A tick that takes longer is given up; what it had sent is in the rows.
@@ -33,8 +32,6 @@ const TICK_DEADLINE: Duration = Duration::from_mins(5);
 const DATABASE_INTERVAL: Duration = Duration::from_secs(2);
 /// How long it may take to answer that.
 const DATABASE_DEADLINE: Duration = Duration::from_secs(2);
-/// How often instances of no fleet are looked for.
-const UNOWNED_INTERVAL: Duration = Duration::from_secs(30);
 /// Of a lease: how often a replica says that it lives, and a fleet that rests looks whether it must keep, take or give.
 const LEASE_PARTS: u32 = 3;
 /// How long before a fleet whose task died is started again.
@@ -71,7 +68,7 @@ pub async fn run(
     let background = [
         tokio::spawn(watch_database(parts.clone(), Arc::clone(&health), stop.clone())),
         tokio::spawn(watch_replicas(parts.clone(), Arc::clone(&roster), service.lease, stop.clone())),
-        tokio::spawn(watch_unowned(parts.clone(), Arc::clone(&lookout), fleets_in_force, stop.clone())),
+        tokio::spawn(unowned::watch(parts.clone(), Arc::clone(&lookout), fleets_in_force, stop.clone())),
     ];
     let mut crew = Crew {
         parts,
@@ -346,7 +343,7 @@ async fn one_tick(post: &Post, runner: &mut FleetRunner) {
     post.roster.settle(&fleet, runner.holds());
     let took = post.parts.clock.elapsed().saturating_sub(started);
     let (label, result) = match &outcome {
-        Ok(Ok(Ticked::Done(_))) => ("done", Ok(())),
+        Ok(Ok(Ticked::Done(_))) => (telemetry::DONE, Ok(())),
         Ok(Ok(Ticked::NotHeld)) => ("not_held", Ok(())),
         Ok(Err(error)) => (label_of(error), Err(error.to_string())),
         Err(_) => {
@@ -357,7 +354,7 @@ async fn one_tick(post: &Post, runner: &mut FleetRunner) {
     if let Err(why) = &result {
         tracing::warn!(%fleet, why, "the tick ended early; the next one starts from the rows");
     }
-    telemetry::ticked(&fleet, took, label);
+    telemetry::ticked(&fleet, (took, interval), label, post.parts.clock.now());
     post.health.ticked(&fleet, interval, result);
 }
 
@@ -408,34 +405,5 @@ async fn muster(parts: &Parts, roster: &Roster, lease: Duration) {
             roster.hear(&muster, &parts.replica);
         }
         Err(error) => tracing::debug!(%error, "how many replicas there are is not known at this moment"),
-    }
-}
-
-/// Looks for instances with our owner's tag that belong to no fleet in force. They are quarantined: shown, counted,
-/// alerted on, and never touched.
-async fn watch_unowned(
-    parts: Parts,
-    lookout: Arc<Lookout>,
-    fleets: watch::Receiver<Vec<FleetName>>,
-    stop: CancellationToken,
-) {
-    while !stop.is_cancelled() {
-        if let Ok(world) = lookout.look(UNOWNED_INTERVAL).await {
-            let fleets = fleets.borrow().clone();
-            let unowned = world.instances.values().filter(|instance| {
-                let fleet = instance.tags.get(tags::FLEET);
-                !fleet.is_some_and(|name| fleets.iter().any(|known| known.as_str() == name))
-                    && instance.state != crate::provider::InstanceState::Terminated
-            });
-            let oldest = unowned.min_by(|a, b| (a.launched_at, &a.id).cmp(&(b.launched_at, &b.id)));
-            if let Some(instance) = oldest {
-                tracing::warn!(host = %instance.id, "an instance with our owner's tag belongs to no fleet in force");
-            }
-            telemetry::oldest_unowned(oldest.map(|instance| instance.launched_at), parts.clock.now());
-        }
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = parts.clock.sleep(UNOWNED_INTERVAL) => {}
-        }
     }
 }

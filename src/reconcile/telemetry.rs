@@ -220,8 +220,22 @@ pub(super) fn replicas(count: usize) {
     gauge!("fleet_scaler_replicas").set(count as f64);
 }
 
-/// How long a tick took, and how it ended.
-pub(super) fn ticked(fleet: &FleetName, took: Duration, outcome: &'static str) {
+/// The outcome of a tick that ended well.
+pub(super) const DONE: &str = "done";
+
+/// How long a tick took, how it ended, and how soon the next is due. One that ended well is dated.
+pub(super) fn ticked(
+    fleet: &FleetName,
+    (took, interval): (Duration, Duration),
+    outcome: &'static str,
+    now: Timestamp,
+) {
+    let label = fleet.to_string();
+    gauge!("fleet_scaler_interval_seconds", "fleet" => label.clone()).set(interval.as_secs_f64());
+    if outcome == DONE {
+        let at = now.timestamp_millis() as f64 / 1_000.0;
+        gauge!("fleet_scaler_last_tick_timestamp_seconds", "fleet" => label).set(at);
+    }
     histogram!("fleet_scaler_tick_seconds", "fleet" => fleet.to_string()).record(took.as_secs_f64());
     counter!("fleet_scaler_ticks_total", "fleet" => fleet.to_string(), "outcome" => outcome).increment(1);
 }

@@ -3,8 +3,9 @@
 //! The crash matrix enumerates every step inside a process. Here the deaths are those of the operating system: at each
 //! mutating call of the cloud, before its work and after it with the answer on its way.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fleet_scaler::clock::{Clock as _, SystemClock};
 use fleet_scaler::provider::simulated::model::api::Op;
@@ -13,6 +14,7 @@ use fleet_scaler::provider::simulated::model::journal::{Event, HoldPoint};
 use fleet_scaler::store::OperatorActionKind;
 
 use crate::cli::program::{Running, program};
+use crate::cli::web;
 use crate::service::drains::operator;
 use crate::service::world::{FLEET, OWNER, PATIENCE, World, fleet, quick_cloud};
 
@@ -40,6 +42,11 @@ impl Stage {
     }
 
     fn serve(&self) -> Running {
+        self.serve_at().0
+    }
+
+    /// And where its pages are.
+    fn serve_at(&self) -> (Running, SocketAddr) {
         let mut command = program();
         command
             .args(["serve", "--no-migrate", "--config"])
@@ -49,8 +56,9 @@ impl Stage {
             .env("AWS_SECRET_ACCESS_KEY", "test")
             .env("AWS_EC2_METADATA_DISABLED", "true");
         let mut running = Running::start(&mut command);
-        running.says("listening");
-        running
+        let line = running.says("listening");
+        let address = line.trim().rsplit("address=").next().unwrap().parse().unwrap();
+        (running, address)
     }
 
     async fn until<F: Future<Output = bool>>(&self, what: &str, holds: impl Fn(Arc<World>) -> F) {
@@ -184,6 +192,13 @@ async fn a_file_that_vanishes_pauses_its_fleet_and_a_broken_one_changes_nothing(
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert_eq!(stage.world.mutations(), before, "nobody acts for a fleet without a file");
     assert_eq!(stage.world.alive(), 3, "and nothing is terminated");
+    first.signal("KILL");
+    let (_second, address) = stage.serve_at();
+    let started = Instant::now();
+    while !web::get(address, "/metrics").body.contains("fleet_scaler_fleet_configured{fleet=\"web\"} 0") {
+        assert!(started.elapsed() < PATIENCE, "a process that never had the file does not tell of the fleet");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 async fn config_outcomes(world: &World) -> Vec<String> {
