@@ -58,14 +58,15 @@ fn tell(unowned: &[&CloudInstance], told: &mut BTreeSet<InstanceId>) {
         return;
     }
     let oldest = unowned.iter().min_by(|a, b| (a.launched_at, &a.id).cmp(&(b.launched_at, &b.id)));
-    match oldest {
-        Some(oldest) => tracing::warn!(
+    if let Some(oldest) = oldest {
+        tracing::warn!(
             host = %oldest.id,
             fleet = oldest.tags.get(tags::FLEET),
             instances = now.len(),
             "instances with our owner's tag belong to no fleet in force; this one is the oldest"
-        ),
-        None => tracing::info!("no instance with our owner's tag is without a fleet any more"),
+        );
+    } else {
+        tracing::info!("no instance with our owner's tag is without a fleet any more");
     }
     *told = now;
 }
