@@ -14,6 +14,7 @@
 //! | [`launch`], [`drain`] | one step for each open intent and each host on its way in or out |
 //! | [`calls`] | the one way to a mutating call: row first, then the call, then its outcome |
 //! | `reads` | reads of the cloud that fail, told in the log |
+//! | `spans` | the steps of a tick, for whoever collects traces |
 //! | [`roster`] | which fleets this replica should hold, where several share them |
 //! | [`pace`] | how long to wait before the same thing again |
 //! | [`control`] | what the outside may know and ask while the loop runs |
@@ -34,6 +35,7 @@ mod reads;
 pub mod references;
 pub mod roster;
 pub mod scene;
+mod spans;
 pub mod sweep;
 mod telemetry;
 pub mod tick;

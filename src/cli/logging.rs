@@ -1,7 +1,11 @@
 //! The service's own log: lines for people or JSON for collectors, always on stderr.
 
 use clap::{Args, ValueEnum};
+use tracing::Metadata;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::cli::exit::Usage;
 use crate::cli::output;
@@ -54,8 +58,16 @@ pub(crate) fn start(args: &LogArgs, level: &str) -> Result<(), Usage> {
         .log_internal_errors(false);
     // A second start in one process (tests) keeps the first log.
     let _ = match args.log_format {
-        LogFormat::Text => builder.with_ansi(output::colour_on_stderr()).try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+        LogFormat::Text => {
+            builder.with_ansi(output::colour_on_stderr()).finish().with(filter_fn(is_line)).try_init()
+        }
+        LogFormat::Json => builder.json().flatten_event(true).finish().with(filter_fn(is_line)).try_init(),
     };
     Ok(())
+}
+
+/// A line says itself what it belongs to; spans are for traces, and would repeat it. A mere question whether a line would
+/// be wanted is neither.
+fn is_line(metadata: &Metadata<'_>) -> bool {
+    !metadata.is_span()
 }

@@ -5,7 +5,7 @@
 //! call. A call whose turn would not come in time is not sent at all; its answer is *throttled* with the code
 //! `LocalBudget`, which the loop treats as it treats the cloud's own throttle: the same call later, no blame on anyone.
 //!
-//! It is also the one place where every call of every kind passes, so calls are counted and timed here.
+//! It is also the one place where every call of every kind passes, so calls are counted, timed and marked as spans here.
 //!
 //! Sizes and rates are AWS's documented defaults:
 //! <https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html> and
@@ -19,6 +19,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tracing::field::{Empty, display};
+use tracing::{Instrument as _, Span, info_span};
 
 use crate::clock::Clock;
 use crate::domain::failure::{CloudError, FailureClass};
@@ -98,6 +100,22 @@ impl Paced {
         cost: Cost,
         call: impl Future<Output = Result<T, CloudError>>,
     ) -> Result<T, CloudError> {
+        let span = span_of(op);
+        let answer = self.take_turn(op, lane, cost, call).instrument(span.clone()).await;
+        match &answer {
+            Ok(_) => _ = span.record("outcome", "ok"),
+            Err(error) => told_failed(&span, error),
+        }
+        answer
+    }
+
+    async fn take_turn<T>(
+        &self,
+        op: &'static str,
+        lane: &Lane,
+        cost: Cost,
+        call: impl Future<Output = Result<T, CloudError>>,
+    ) -> Result<T, CloudError> {
         if let Err(refused) = lane.admit(self.clock.as_ref(), cost, self.patience).await {
             metrics::counter!(CALLS, "op" => op, "outcome" => "not_sent").increment(1);
             return Err(self.not_sent(op, refused));
@@ -126,6 +144,51 @@ impl Paced {
         };
         CloudError::new(FailureClass::Throttled, LOCAL_BUDGET, text)
     }
+}
+
+/// The span of one call, its wait for its turn included. A call outside of any tick is part of no trace.
+fn span_of(op: &'static str) -> Span {
+    if Span::current().is_none() {
+        return Span::none();
+    }
+    info_span!(
+        "cloud call",
+        otel.name = op,
+        otel.kind = "client",
+        op,
+        zone = Empty,
+        request_id = Empty,
+        outcome = Empty,
+        class = Empty,
+        code = Empty,
+        otel.status_description = Empty,
+    )
+}
+
+fn told_failed(span: &Span, error: &CloudError) {
+    let outcome = if error.code == LOCAL_BUDGET { "not_sent" } else { "failed" };
+    span.record("outcome", outcome);
+    span.record("class", error.class.as_str());
+    span.record("code", error.code.as_str());
+    span.record("request_id", error.request_id.as_deref());
+    span.record("otel.status_description", display(error));
+}
+
+/// Puts the cloud's id of the request on the span of the call that we are in.
+async fn identified<T>(
+    call: impl Future<Output = Result<T, CloudError>>,
+    request_id: fn(&T) -> Option<&str>,
+) -> Result<T, CloudError> {
+    let answer = call.await;
+    if let Ok(reply) = &answer {
+        Span::current().record("request_id", request_id(reply));
+    }
+    answer
+}
+
+/// The same, of a receipt.
+async fn receipted(call: impl Future<Output = Result<Receipt, CloudError>>) -> Result<Receipt, CloudError> {
+    identified(call, |receipt| receipt.request_id.as_deref()).await
 }
 
 /// One request that names no resources.
@@ -171,22 +234,26 @@ impl CloudProvider for Paced {
 
     async fn run_instances(&self, request: &RunRequest) -> Result<RunReply, CloudError> {
         let cost = Cost { resources: f64::from(request.max_count), ..ONE };
-        self.send("RunInstances", &self.run, cost, self.inner.run_instances(request)).await
+        let call = async {
+            Span::current().record("zone", display(&request.pool.zone));
+            identified(self.inner.run_instances(request), |reply| reply.request_id.as_deref()).await
+        };
+        self.send("RunInstances", &self.run, cost, call).await
     }
 
     async fn register(&self, group: &TargetGroupArn, hosts: &[InstanceId]) -> Result<Receipt, CloudError> {
         let call = self.inner.register(group, hosts);
-        self.send("RegisterTargets", &self.elb_mutate, batches(hosts.len()), call).await
+        self.send("RegisterTargets", &self.elb_mutate, batches(hosts.len()), receipted(call)).await
     }
 
     async fn deregister(&self, group: &TargetGroupArn, targets: &[TargetId]) -> Result<Receipt, CloudError> {
         let call = self.inner.deregister(group, targets);
-        self.send("DeregisterTargets", &self.elb_mutate, batches(targets.len()), call).await
+        self.send("DeregisterTargets", &self.elb_mutate, batches(targets.len()), receipted(call)).await
     }
 
     async fn terminate(&self, hosts: &[InstanceId]) -> Result<Receipt, CloudError> {
         let cost = Cost { resources: hosts.len() as f64, ..ONE };
-        self.send("TerminateInstances", &self.terminate, cost, self.inner.terminate(hosts)).await
+        self.send("TerminateInstances", &self.terminate, cost, receipted(self.inner.terminate(hosts))).await
     }
 
     async fn may_launch(&self, request: &RunRequest) -> Result<(), CloudError> {

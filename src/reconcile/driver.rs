@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument as _, Span};
 
 use crate::config::fleet::FleetConfig;
 use crate::config::service::ServiceConfig;
@@ -23,7 +24,7 @@ use crate::reconcile::health::Health;
 use crate::reconcile::observe::Lookout;
 use crate::reconcile::roster::Roster;
 use crate::reconcile::tick::{FleetRunner, Ticked};
-use crate::reconcile::{Parts, telemetry, unowned};
+use crate::reconcile::{Parts, spans, telemetry, unowned};
 use crate::store::{ConfigChange, ConfigOutcome, StoreError};
 
 /// A tick that takes longer is given up; what it had sent is in the rows.
@@ -334,8 +335,10 @@ async fn one_tick(post: &Post, runner: &mut FleetRunner) {
     let fleet = runner.config().name.clone();
     let interval = runner.config().interval;
     let started = post.parts.clock.elapsed();
-    let outcome = if post.roster.claim(&fleet) {
-        tokio::time::timeout(TICK_DEADLINE, runner.tick()).await
+    let claimed = post.roster.claim(&fleet);
+    let span = if claimed { spans::tick(&fleet, &post.parts.replica) } else { Span::none() };
+    let outcome = if claimed {
+        tokio::time::timeout(TICK_DEADLINE, runner.tick().instrument(span.clone())).await
     } else {
         telemetry::lease(&fleet, false);
         Ok(Ok(Ticked::NotHeld))
@@ -351,7 +354,10 @@ async fn one_tick(post: &Post, runner: &mut FleetRunner) {
             ("deadline", Err(format!("a tick took longer than {} s", TICK_DEADLINE.as_secs())))
         }
     };
-    if let Err(why) = &result {
+    let why = result.as_ref().err().map(String::as_str);
+    spans::ended(&span, label, why);
+    if let Some(why) = why {
+        let _entered = span.enter();
         tracing::warn!(%fleet, why, "the tick ended early; the next one starts from the rows");
     }
     telemetry::ticked(&fleet, (took, interval), label, post.parts.clock.now());

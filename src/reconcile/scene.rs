@@ -18,9 +18,9 @@ use crate::domain::failure::CloudError;
 use crate::domain::host::{Host, HostState};
 use crate::domain::ids::{InstanceId, OwnerName, TargetGroupArn, Zone};
 use crate::domain::time::Timestamp;
-use crate::reconcile::Parts;
 use crate::reconcile::observe::{Body, GroupView, Groups, Lookout, Standing, World};
 use crate::reconcile::references::References;
+use crate::reconcile::{Parts, spans};
 use crate::signals::{HarvestRequest, ScrapeTarget};
 use crate::store::{StoreError, StoredFleet};
 
@@ -59,7 +59,8 @@ pub async fn read(
     references.refresh_joined(&*parts.store, config).await?;
     references.refresh_boots(&*parts.store, &*parts.clock, config).await?;
     let world = lookout.look(config.interval / 2).await;
-    let stored = parts.store.fleet_load(&config.name, horizon(config), config.safety.budget_per).await?;
+    let rows = parts.store.fleet_load(&config.name, horizon(config), config.safety.budget_per);
+    let stored = spans::within(&spans::rows(), rows).await?;
     let read_at = parts.clock.elapsed();
     let cloud = &*parts.cloud;
     let mut faults = Vec::new();

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tracing::Instrument as _;
+
 use crate::config::fleet::FleetConfig;
 use crate::decide::policy::Mode;
 use crate::decide::{Plan, Snapshot};
@@ -21,7 +23,7 @@ use crate::reconcile::reads::Reads;
 use crate::reconcile::references::References;
 use crate::reconcile::scene::{self, Scene};
 use crate::reconcile::sweep::{self, Absences};
-use crate::reconcile::{Parts, telemetry};
+use crate::reconcile::{Parts, spans, telemetry};
 use crate::store::{Fence, LeaseAnswer, StoreError, StoredFleet, TakenOver};
 
 /// One fleet's loop, as far as it lives in this process. Everything that matters is in the store; what is kept here may be
@@ -103,8 +105,12 @@ impl FleetRunner {
         let config = Arc::clone(&self.config);
         let parts = self.parts.clone();
         let lookout = Arc::clone(&self.lookout);
-        let Some(fence) = self.hold(&config).await? else { return Ok(Ticked::NotHeld) };
-        let mut scene = scene::read(&parts, &lookout, &config, &mut self.references).await?;
+        let held = spans::within(&spans::lease(), self.hold(&config)).await?;
+        let Some(fence) = held else { return Ok(Ticked::NotHeld) };
+        spans::held(&fence);
+        let observing = spans::observe();
+        let seen = scene::read(&parts, &lookout, &config, &mut self.references);
+        let mut scene = spans::within(&observing, seen).await?;
         self.reads.note("DescribeInstances", "", &scene.world);
         self.note_unserved(&config, &mut scene);
         let desk = Desk {
@@ -125,15 +131,18 @@ impl FleetRunner {
         telemetry::quarantined(&config.name, &self.quarantined, &scene.quarantined);
         self.quarantined.clone_from(&scene.quarantined);
         desk.caller.renew().await?;
-        let scene = sweep_scene(&desk, scene, &mut self.absences).await?;
+        let scene = spans::within(&observing, sweep_scene(&desk, scene, &mut self.absences)).await?;
         let policy = Arc::clone(&desk.policy);
-        let snapshot = scene::snapshot(&parts, &config, policy, &scene, desk.now()).await;
-        let plan = crate::decide::decide(&snapshot);
+        let snapshot = scene::snapshot(&parts, &config, policy, &scene, desk.now());
+        let snapshot = snapshot.instrument(observing).await;
+        let plan = spans::decide().in_scope(|| crate::decide::decide(&snapshot));
         desk.caller.renew().await?;
-        let committed = commit::commit(&desk, &scene, &snapshot, &plan).await?;
+        let committed =
+            spans::within(&spans::commit(), commit::commit(&desk, &scene, &snapshot, &plan)).await?;
+        spans::decided(&plan, &committed);
         telemetry::decided(&config, &snapshot, &plan, &committed);
         if let (Mode::Live, commit::Committed::Yes { .. }) = (config.mode, &committed) {
-            self.act(&desk, scene, &snapshot, committed).await?;
+            spans::within(&spans::act(), self.act(&desk, scene, &snapshot, committed)).await?;
         }
         if desk.caller.left_unrecorded() {
             self.was_cut_off();

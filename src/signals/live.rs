@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use futures::StreamExt as _;
 use tokio::time::Instant;
+use tracing::field::Empty;
+use tracing::{Instrument as _, info_span};
 
 use crate::domain::ids::{FleetName, InstanceId};
 use crate::signals::fault::{self, Failure, Fault};
 use crate::signals::fetch::ClientError;
-use crate::signals::host::HostScraper;
+use crate::signals::host::{HostHarvest, HostScraper};
 use crate::signals::query::QueryClient;
 use crate::signals::{Harvest, HarvestRequest, SignalSource};
 
@@ -45,13 +47,28 @@ impl LiveSignals {
         Ok(Self { hosts: HostScraper::new()?, queries: QueryClient::new()? })
     }
 
+    /// Asks every host. One span for all of them: a fleet of hundreds would fill a trace with nothing else.
+    async fn scrape(&self, request: &HarvestRequest, started: Instant) -> HostHarvest {
+        // Signed, because a trace has no other integers.
+        let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        let span = info_span!("scrape", hosts_asked = number(request.hosts.len()), hosts_heard = Empty);
+        let harvest = self.hosts.harvest(request, started).instrument(span.clone()).await;
+        span.record("hosts_heard", number(harvest.hosts.len()));
+        harvest
+    }
+
     async fn ask(
         &self,
         request: &HarvestRequest,
         started: Instant,
     ) -> BTreeMap<String, Result<f64, Failure>> {
         let asks = request.metrics.queries.iter().map(|query| async move {
-            (query.name.clone(), self.queries.ask(query, request.now, started).await)
+            let span = info_span!("query", query = query.name, otel.status_description = Empty);
+            let answer = self.queries.ask(query, request.now, started).instrument(span.clone()).await;
+            if let Err(failure) = &answer {
+                span.record("otel.status_description", failure.message.as_str());
+            }
+            (query.name.clone(), answer)
         });
         // Collected first: the compiler cannot prove a stream that makes its futures while it runs fit for any thread.
         let asks: Vec<_> = asks.collect();
@@ -63,8 +80,7 @@ impl LiveSignals {
 impl SignalSource for LiveSignals {
     async fn harvest(&self, request: &HarvestRequest) -> Harvest {
         let started = Instant::now();
-        let (hosts, answers) =
-            futures::join!(self.hosts.harvest(request, started), self.ask(request, started));
+        let (hosts, answers) = futures::join!(self.scrape(request, started), self.ask(request, started));
         let mut queries = BTreeMap::new();
         let mut query_faults = Vec::new();
         for (name, answer) in answers {
