@@ -27,6 +27,7 @@ mod set_size;
 mod status;
 mod stop;
 mod token;
+mod traces;
 mod verify_audit;
 mod watch;
 mod wiring;
@@ -165,10 +166,14 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         _ => "error",
     };
     cli.global.color.hold();
-    logging::start(&cli.log, level)?;
+    let traces = match cli.command {
+        Command::Serve(_) => traces::start(&context::environment)?,
+        _ => None,
+    };
+    logging::start(&cli.log, level, traces.as_ref())?;
     let context = Context { dir: cli.global.config, format: cli.global.output };
     match &cli.command {
-        Command::Serve(args) => Box::pin(serve::run(&context, args)).await,
+        Command::Serve(args) => Box::pin(serve::run(&context, args, traces)).await,
         Command::Migrate => migrate::run(&context).await,
         Command::Check(args) => check::run(&context, args).await,
         Command::Plan(args) => plan::run(&context, args).await,

@@ -18,8 +18,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli::context::Context;
 use crate::cli::exit::{FAILED, Usage, sentence};
+use crate::cli::traces::Traces;
 use crate::cli::wiring::{self, Cloud, Database, Memory};
-use crate::clock::SystemClock;
+use crate::clock::{Clock as _, SystemClock};
 use crate::config::Configuration;
 use crate::entropy::ChaChaEntropy;
 use crate::http::access::{Door, Keeper};
@@ -51,8 +52,9 @@ pub(crate) struct ServeArgs {
 }
 
 /// Runs it until SIGTERM or SIGINT.
-pub(crate) async fn run(context: &Context, args: &ServeArgs) -> anyhow::Result<()> {
+pub(crate) async fn run(context: &Context, args: &ServeArgs, traces: Option<Traces>) -> anyhow::Result<()> {
     let configuration = context.configuration()?;
+    let grace = configuration.service.shutdown_grace;
     let listen = configuration.service.http.listen;
     let listener = TcpListener::bind(listen).await.with_context(|| {
         format!("{listen} cannot be listened on: is another one running? Change http.listen or stop it")
@@ -60,10 +62,18 @@ pub(crate) async fn run(context: &Context, args: &ServeArgs) -> anyhow::Result<(
     let service = Service::new(context.dir.clone(), configuration)?;
     let mut wishes = Wishes::listen(&service)?;
     tracing::info!(address = %listener.local_addr().unwrap_or(listen), "listening");
-    tokio::select! {
+    let result = tokio::select! {
         result = service.serve(listener, !args.no_migrate) => result,
         never = wishes.obey() => match never {},
+    };
+    if let Some(traces) = traces {
+        let left = grace.saturating_sub(wishes.stopping_for());
+        tokio::select! {
+            () = traces.finish(left) => {}
+            never = wishes.obey() => match never {},
+        }
     }
+    result
 }
 
 /// The pages and the loop of one process.
@@ -240,6 +250,8 @@ struct Wishes {
     interrupt: Signal,
     hang_up: Signal,
     stop: CancellationToken,
+    /// When the end was asked for.
+    stopping_since: Option<Duration>,
     reload: Arc<Notify>,
 }
 
@@ -251,6 +263,7 @@ impl Wishes {
             interrupt: on(SignalKind::interrupt())?,
             hang_up: on(SignalKind::hangup())?,
             stop: service.stop.clone(),
+            stopping_since: None,
             reload: service.reload.clone(),
         })
     }
@@ -268,12 +281,18 @@ impl Wishes {
         }
     }
 
-    fn end(&self, name: &str) {
+    /// How long ago the end was asked for.
+    fn stopping_for(&self) -> Duration {
+        self.stopping_since.map_or(Duration::ZERO, |since| SystemClock.elapsed().saturating_sub(since))
+    }
+
+    fn end(&mut self, name: &str) {
         if self.stop.is_cancelled() {
             tracing::warn!("{name} again: ending at once; the next start finds what was in flight");
             std::process::exit(i32::from(FAILED));
         }
         tracing::info!("{name}: stopping; once more ends at once");
+        self.stopping_since = Some(SystemClock.elapsed());
         self.stop.cancel();
     }
 }

@@ -121,6 +121,11 @@ const METRICS: &[(Kind, &str, &str)] = &[
         "Zones in which a target group calls a fleet's hosts not in use; nothing is bought there.",
     ),
     (
+        Kind::Counter,
+        "fleet_scaler_trace_spans_total",
+        "Spans of traces, by what became of them: sent, failed (the collector did not take them), dropped (no room).",
+    ),
+    (
         Kind::Histogram,
         "fleet_scaler_launch_to_healthy_seconds",
         "From a host's launch to its first healthy answer in every target group.",

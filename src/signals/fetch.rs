@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use flate2::write::GzDecoder;
 use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderValue, LOCATION};
-use reqwest::{Client, ClientBuilder, RequestBuilder, Response, StatusCode};
+use reqwest::{Certificate, Client, ClientBuilder, RequestBuilder, Response, StatusCode};
 use rustls::crypto::ring;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::time::Instant;
@@ -59,9 +59,14 @@ pub fn plain_client(after_use: AfterUse) -> Result<Client, ClientError> {
 
 /// A client for `https`, which trusts what the system trusts.
 pub fn tls_client() -> Result<Client, ClientError> {
+    tls_client_trusting(Vec::new())
+}
+
+/// The same, which trusts these certificates besides.
+pub fn tls_client_trusting(also: Vec<Certificate>) -> Result<Client, ClientError> {
     // The crate has one crypto provider. Somebody may have made it the process's own already, which is as good.
     let _ = ring::default_provider().install_default();
-    Ok(bounded().pool_max_idle_per_host(1).https_only(true).build()?)
+    Ok(bounded().pool_max_idle_per_host(1).https_only(true).tls_certs_merge(also).build()?)
 }
 
 fn bounded() -> ClientBuilder {

@@ -17,3 +17,5 @@ mod signals;
 mod simulated;
 mod store;
 mod support;
+#[cfg(feature = "otlp")]
+mod traces;

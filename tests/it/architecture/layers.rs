@@ -38,7 +38,7 @@ const STRANGERS: [(&str, &str); 2] =
     [("provider/aws", "provider/simulated"), ("provider/simulated", "provider/aws")];
 
 /// Crates that belong in one place: the crate (a trailing `*` stands for any ending), where, and why.
-const CONFINED: [(&str, &[&str], &str); 4] = [
+const CONFINED: [(&str, &[&str], &str); 6] = [
     (
         "anyhow",
         &["main.rs", "cli.rs", "cli/"],
@@ -49,6 +49,12 @@ const CONFINED: [(&str, &[&str], &str); 4] = [
         &["provider/aws.rs", "provider/aws/"],
         "everything else speaks of the contract, not of one cloud",
     ),
+    (
+        "opentelemetry*",
+        &["cli/traces/"],
+        "everything else marks spans of `tracing`, and does not know who collects them",
+    ),
+    ("tracing_opentelemetry", &["cli/traces/"], "the same"),
     ("clap", &["main.rs", "cli.rs", "cli/"], "the command line is one way in among several"),
     ("sqlx", &["store/"], "everything else speaks of the contract, not of one database"),
 ];

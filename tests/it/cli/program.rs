@@ -37,6 +37,11 @@ pub(crate) fn program() -> Command {
     for name in ["FLEET_SCALER_CONFIG", "FLEET_SCALER_REPLICA", "FLEET_SCALER_LOG_FORMAT", "DATABASE_URL"] {
         command.env_remove(name);
     }
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("OTEL_")) {
+            command.env_remove(name);
+        }
+    }
     // `CI` counts as a wish for colours, so what is tested would depend on where.
     for name in
         ["NO_COLOR", "RUST_LOG", "CI", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS", "SUDO_USER", "LOGNAME"]
