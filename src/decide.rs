@@ -13,6 +13,7 @@ mod evidence;
 pub mod explain;
 mod ground;
 mod guards;
+pub mod inputs;
 mod leavers;
 mod ledger;
 mod opinion;

@@ -17,7 +17,7 @@ mod tests;
 
 use std::collections::BTreeSet;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::decide::condition::formula::Formula;
 use crate::decide::signal::{Catalog, Observation, SignalName};
@@ -137,5 +137,18 @@ pub(in crate::decide) fn check_name(name: &str, catalog: &Catalog) -> Result<(),
 impl Serialize for Condition {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.text)
+    }
+}
+
+/// The names in it were checked when it was written: each is a signal, whatever the fleet's catalogue is by now.
+impl<'de> Deserialize<'de> for Condition {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let is_mark = |character: char| !(character.is_ascii_alphanumeric() || "._".contains(character));
+        // A name may be written with spaces around its dots.
+        let close: String = text.split_whitespace().collect();
+        let names = text.split(is_mark).chain(close.split(is_mark)).filter(|name| !name.is_empty());
+        let fleet = names.map(str::to_owned).collect();
+        Self::parse(&text, &Catalog { host: BTreeSet::new(), fleet }).map_err(serde::de::Error::custom)
     }
 }

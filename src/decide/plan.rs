@@ -113,6 +113,14 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// What it planned to buy cannot be asked for now, for this reason; a later decision plans it again.
+    pub fn withhold_launches(&mut self, why: &str) {
+        self.launches.clear();
+        self.observation.faults.push(why.to_owned());
+    }
+}
+
 impl CandidatePlan {
     /// What it would have done and why: `calmer would scale_out: Scale out 4 → 5: …`.
     #[must_use]

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::decide::bounds::Bounds;
 use crate::decide::condition::{Condition, Facet, Truth};
@@ -13,7 +13,7 @@ use crate::domain::ids::{FleetName, InstanceType, SubnetId, TargetGroupArn, Zone
 use crate::domain::time::Timestamp;
 
 /// One fleet's policy.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Policy {
     /// The fleet.
     pub fleet: FleetName,
@@ -52,7 +52,7 @@ pub struct Policy {
 }
 
 /// A policy that is tried beside the one in force.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Candidate {
     /// Its name; unique in the fleet.
     pub name: String,
@@ -99,7 +99,7 @@ impl SizePolicy {
 }
 
 /// One subnet, with its zone looked up.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Place {
     /// The zone.
     pub zone: Zone,
@@ -108,7 +108,7 @@ pub struct Place {
 }
 
 /// Whether a fleet's decisions are acted on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {
     /// Decides and acts.
@@ -118,7 +118,7 @@ pub enum Mode {
 }
 
 /// Bounds and steps, in hosts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SizePolicy {
     /// Never fewer, where no schedule raises it.
     pub min: u32,
@@ -131,7 +131,7 @@ pub struct SizePolicy {
 }
 
 /// "When this holds for so long, do that."
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Rule {
     /// Its name; unique in the fleet.
     pub name: String,
@@ -160,7 +160,7 @@ impl Rule {
 }
 
 /// `hits` of the last `of` observations. 1 ≤ hits ≤ of ≤ 1000.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sustained {
     /// At least so many must hold…
     pub hits: u32,
@@ -169,7 +169,7 @@ pub struct Sustained {
 }
 
 /// What a rule would like to change.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RuleAction {
     /// So many hosts more.
@@ -217,7 +217,7 @@ pub(super) fn to_size(size: f64) -> u32 {
 }
 
 /// "Keep this signal at that value": in proportion, with a head-room that is learned from how the load has behaved.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Target {
     /// Its name; unique in the fleet.
     pub name: String,
@@ -232,7 +232,7 @@ pub struct Target {
 }
 
 /// How long after a change of size the next one waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cooldown {
     /// Since the last scale-out.
     pub scale_out: Duration,
@@ -241,7 +241,7 @@ pub struct Cooldown {
 }
 
 /// How hosts are given back.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScaleIn {
     /// Never below the highest size recommended within it.
     pub window: Duration,
@@ -252,7 +252,7 @@ pub struct ScaleIn {
 }
 
 /// Which host goes first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum VictimOrder {
     /// By launch time, the earliest first.
@@ -264,7 +264,7 @@ pub enum VictimOrder {
 }
 
 /// What stops everything.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Safety {
     /// More than this share (and more than 2 hosts) unhealthy or unknown: no terminations. 0–1.
     pub halt_unhealthy: f64,

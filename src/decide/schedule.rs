@@ -9,7 +9,7 @@ mod zone;
 
 use chrono::DateTime;
 use chrono_tz::Tz;
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::decide::schedule::cron::Cron;
 use crate::decide::schedule::zone::Point;
@@ -21,7 +21,7 @@ const STARTS_TRIED: usize = 10;
 const ENDS_TRIED: usize = 20;
 
 /// Other bounds for a time.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Schedule {
     /// Its name; unique in the fleet.
     pub name: String,
@@ -30,7 +30,7 @@ pub struct Schedule {
     /// When that ends. Where an end falls on the same minute as a start, it starts.
     pub end: Cron,
     /// Whose wall clock both are read from.
-    #[serde(serialize_with = "zone_name")]
+    #[serde(serialize_with = "zone_name", deserialize_with = "zone_named")]
     pub zone: Tz,
     /// What it changes.
     pub size: ScheduledSize,
@@ -41,8 +41,12 @@ fn zone_name<S: serde::Serializer>(zone: &Tz, serializer: S) -> Result<S::Ok, S:
     serializer.serialize_str(zone.name())
 }
 
+fn zone_named<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Tz, D::Error> {
+    String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+}
+
 /// What a schedule changes while it lasts, in hosts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ScheduledSize {
     /// Never fewer; never more than at other times.

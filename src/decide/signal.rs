@@ -130,6 +130,16 @@ impl Observation {
         }
     }
 
+    /// Without the values that are no numbers, which are unknown anyway: in JSON they would become null, and what is kept
+    /// of the observation could not be read again.
+    #[must_use]
+    pub fn finite(mut self) -> Self {
+        let is_number =
+            |value: &Value| [value.heard, value.if_idle, value.if_busy].into_iter().all(f64::is_finite);
+        self.values.retain(|_, value| is_number(value));
+        self
+    }
+
     /// A signal's number; `None`: it has no value, or one that is not finite, which is no value either.
     #[must_use]
     pub fn value(&self, name: &str, facet: Facet) -> Option<f64> {

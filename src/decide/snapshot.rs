@@ -13,7 +13,7 @@ use crate::domain::ids::{InstanceId, LaunchId, OperatorActionId, Pool, Zone};
 use crate::domain::time::{Timestamp, after};
 
 /// One fleet at one moment.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
     /// The database's clock.
     pub now: Timestamp,
@@ -49,7 +49,7 @@ pub struct Snapshot {
 
 /// Zones in which a target group calls hosts of this fleet not in use: its load balancer does not serve the zone, or no
 /// listener uses the group. That is the balancer's configuration and no host's fault; another host would fare no better.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unserved {
     /// At this moment. Nothing is bought there.
     pub now: BTreeSet<Zone>,
@@ -69,7 +69,7 @@ pub enum CloudView {
 }
 
 /// One host, as a decision sees it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HostView {
     /// The row.
     pub host: Host,

@@ -5,6 +5,7 @@ mod candidates;
 mod daylight;
 mod fixture;
 mod golden;
+mod inputs;
 mod learning;
 mod load;
 mod machines;

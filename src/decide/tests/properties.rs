@@ -62,7 +62,7 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn fleet()(
+    pub(super) fn fleet()(
         hosts in prop::collection::vec(draw(), 0..12),
         memory in memory(),
         size in size(),
