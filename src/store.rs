@@ -15,6 +15,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use crate::decide::inputs::Basis;
 use crate::decide::plan::Plan;
 use crate::decide::policy::Mode;
 use crate::decide::signal::Observation;
@@ -245,6 +246,8 @@ pub struct DecisionCommit {
     pub mode: Mode,
     /// What was decided; its observation is appended to the window.
     pub plan: Plan,
+    /// What it was decided from: kept with it, unless it is counted with the same answer before.
+    pub basis: Basis,
     /// Intents, each with its first attempt already in it (`LaunchState::Open { attempt: Some(_) }`).
     pub launches: Vec<Launch>,
     /// Hosts that begin or cancel their drain: the state after, and the step.

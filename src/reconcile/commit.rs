@@ -3,10 +3,12 @@
 //! Nothing is left to choose afterwards: zone, subnet, type, template version, tags, count and token are in the rows that
 //! this transaction commits, so whoever executes them, now or after a crash, sends the same bytes.
 
+use std::sync::Arc;
+
+use crate::decide::inputs::Basis;
 use crate::decide::plan::PlannedLaunch;
 use crate::decide::policy::Mode;
 use crate::decide::{Plan, Snapshot};
-use crate::domain::failure::CloudError;
 use crate::domain::host::{Drain, Host, Step};
 use crate::domain::ids::{AttemptId, DecisionId, InstanceId, LaunchId};
 use crate::domain::launch::{Attempt, Launch, LaunchState, LaunchTemplate};
@@ -41,14 +43,22 @@ pub enum Committed {
 pub async fn commit(
     desk: &Desk<'_>,
     scene: &Scene,
-    snapshot: &Snapshot,
+    snapshot: &Arc<Snapshot>,
     plan: &Plan,
 ) -> Result<Committed, StoreError> {
     let id = DecisionId(desk.parts.entropy.uuid());
     let mut plan = plan.clone();
+    let mut basis = Basis { snapshot: Arc::clone(snapshot), withheld: None };
     let (launches, drains) = match desk.fleet.mode {
         Mode::DryRun => (Vec::new(), Vec::new()),
-        Mode::Live => (intents(desk, id, &mut plan).await, host_changes(desk, scene, snapshot, &plan)),
+        Mode::Live => {
+            let launches = intents(desk, id, &plan).await.unwrap_or_else(|why| {
+                plan.withhold_launches(&why);
+                basis.withheld = Some(why);
+                Vec::new()
+            });
+            (launches, host_changes(desk, scene, snapshot, &plan))
+        }
     };
     // The bounds that it was judged by: a schedule may have ended a moment later.
     let bounds = snapshot.policy.bounds(snapshot.now);
@@ -62,6 +72,7 @@ pub async fn commit(
         min: bounds.min,
         budget: DrainBudget { count: desk.policy.safety.budget_count, per: desk.policy.safety.budget_per },
         plan,
+        basis,
     };
     match desk.parts.store.decision_commit(desk.fence, &commit).await {
         Ok(_) => Ok(Committed::Yes {
@@ -80,22 +91,13 @@ pub async fn commit(
 
 /// The plan's launches as intents, each with its first attempt. Without a template version there is nothing to freeze:
 /// the launches wait for a later tick, and the observation says why.
-async fn intents(desk: &Desk<'_>, decision: DecisionId, plan: &mut Plan) -> Vec<Launch> {
+async fn intents(desk: &Desk<'_>, decision: DecisionId, plan: &Plan) -> Result<Vec<Launch>, String> {
     if plan.launches.is_empty() {
-        return Vec::new();
+        return Ok(Vec::new());
     }
-    match references::template_version(&*desk.parts.cloud, desk.fleet).await {
-        Ok(version) => plan.launches.iter().map(|planned| intent(desk, decision, planned, version)).collect(),
-        Err(error) => {
-            note_template_fault(plan, &error);
-            Vec::new()
-        }
-    }
-}
-
-fn note_template_fault(plan: &mut Plan, error: &CloudError) {
-    plan.launches.clear();
-    plan.observation.faults.push(format!("launch template: {error}; nothing could be launched"));
+    let version = references::template_version(&*desk.parts.cloud, desk.fleet).await;
+    let version = version.map_err(|error| format!("launch template: {error}; nothing could be launched"))?;
+    Ok(plan.launches.iter().map(|planned| intent(desk, decision, planned, version)).collect())
 }
 
 fn intent(desk: &Desk<'_>, decision: DecisionId, planned: &PlannedLaunch, version: u64) -> Launch {

@@ -134,7 +134,7 @@ impl FleetRunner {
         let scene = spans::within(&observing, sweep_scene(&desk, scene, &mut self.absences)).await?;
         let policy = Arc::clone(&desk.policy);
         let snapshot = scene::snapshot(&parts, &config, policy, &scene, desk.now());
-        let snapshot = snapshot.instrument(observing).await;
+        let snapshot = Arc::new(snapshot.instrument(observing).await);
         let plan = spans::decide().in_scope(|| crate::decide::decide(&snapshot));
         desk.caller.renew().await?;
         let committed =

@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::decide::inputs::Inputs;
 use crate::decide::plan::{Action, Answer, ReasonCode};
 use crate::decide::signal::Observation;
 use crate::decide::snapshot::FleetMemory;
@@ -37,6 +38,10 @@ pub trait History: Store {
     /// A fleet's past as a series, oldest first: of each of `points` equal parts of the span the last thing that was
     /// observed. What is older than the observations that are kept is told from the decisions, which are fewer.
     async fn samples(&self, query: &SeriesQuery) -> Result<Vec<Sample>, StoreError>;
+    /// A fleet's decisions with what they were made from, as far as that is still kept, oldest first.
+    async fn recorded(&self, query: &RecordedQuery) -> Result<Vec<Recorded>, StoreError>;
+    /// A fleet's observations of a time, oldest first, as a decision of that time looked back on them; at most 5,000.
+    async fn observed(&self, query: &ObservedQuery) -> Result<Vec<Observation>, StoreError>;
     /// What a person did, and what became of it.
     async fn operator_action(&self, id: OperatorActionId) -> Result<Option<ActionRecord>, StoreError>;
     /// What changes with every event and every tick of a fleet: who follows it need not ask for more.
@@ -234,6 +239,53 @@ pub struct Sample {
     pub observation: Observation,
     /// The size wanted at that time; `None`: nothing had been decided.
     pub wanted: Option<u32>,
+}
+
+/// How long what a decision was made from is kept, the observations that it looked back on included. The decision itself
+/// is kept for ever.
+pub const INPUTS_KEPT: Duration = Duration::from_hours(8 * 24);
+
+/// A decision with what it was made from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recorded {
+    /// Its id.
+    pub id: DecisionId,
+    /// When it was first made. What is kept is of that time; when it was made again, only its being the same was noted.
+    pub at: Timestamp,
+    /// How often it was made.
+    pub count: i64,
+    /// The plan as it was recorded.
+    pub plan: Value,
+    /// The seal of the inputs; `None`: none were kept then.
+    pub seal: Option<String>,
+    /// The inputs; `None`: they are gone, or none were kept.
+    pub inputs: Option<Inputs>,
+}
+
+/// Which decisions are wanted with what they were made from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RecordedQuery {
+    /// Of this fleet.
+    pub fleet: FleetName,
+    /// First made at this moment or later.
+    pub since: Timestamp,
+    /// First made before this moment.
+    pub until: Timestamp,
+    /// After this one, which was the last of the page before.
+    pub after: Option<(Timestamp, DecisionId)>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// Which observations are wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObservedQuery {
+    /// Of this fleet.
+    pub fleet: FleetName,
+    /// From this one on.
+    pub first: Timestamp,
+    /// Up to this one.
+    pub last: Timestamp,
 }
 
 /// What a person did, and what became of it.

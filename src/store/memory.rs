@@ -22,6 +22,7 @@ mod decision;
 mod fleet;
 mod history;
 mod host;
+mod inputs;
 mod launch;
 mod lease;
 mod list;
@@ -37,6 +38,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::clock::Clock;
+use crate::decide::signal::Observation;
 use crate::domain::boot::Boot;
 use crate::domain::failure::FailureClass;
 use crate::domain::host::Host;
@@ -47,8 +49,8 @@ use crate::domain::ids::{
 use crate::domain::launch::{AbandonReason, Attempt};
 use crate::domain::time::{Timestamp, before};
 use crate::store::history::{
-    ActionRecord, CallRecord, DecisionHead, DecisionQuery, EventQuery, EventRecord, History, Pulse, Refusal,
-    Sample, SeriesQuery, Standing,
+    ActionRecord, CallRecord, DecisionHead, DecisionQuery, EventQuery, EventRecord, History, ObservedQuery,
+    Pulse, Recorded, RecordedQuery, Refusal, Sample, SeriesQuery, Standing,
 };
 use crate::store::memory::rows::Rows;
 use crate::store::memory::transaction::Tx;
@@ -277,6 +279,14 @@ impl History for MemoryStore {
 
     async fn samples(&self, query: &SeriesQuery) -> Result<Vec<Sample>, StoreError> {
         Ok(self.look(|rows| history::samples(rows, query)))
+    }
+
+    async fn recorded(&self, query: &RecordedQuery) -> Result<Vec<Recorded>, StoreError> {
+        self.look(|rows| inputs::recorded(rows, query))
+    }
+
+    async fn observed(&self, query: &ObservedQuery) -> Result<Vec<Observation>, StoreError> {
+        Ok(self.look(|rows| inputs::observed(rows, query)))
     }
 
     async fn operator_action(&self, id: OperatorActionId) -> Result<Option<ActionRecord>, StoreError> {

@@ -21,6 +21,7 @@ mod error;
 mod fleet;
 mod history;
 mod host;
+mod inputs;
 mod launch;
 mod lease;
 mod operator;
@@ -37,6 +38,7 @@ use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 use crate::config::service::SecretUrl;
+use crate::decide::signal::Observation;
 use crate::domain::boot::Boot;
 use crate::domain::failure::FailureClass;
 use crate::domain::host::Host;
@@ -47,8 +49,8 @@ use crate::domain::ids::{
 use crate::domain::launch::{AbandonReason, Attempt};
 use crate::domain::time::Timestamp;
 use crate::store::history::{
-    ActionRecord, CallRecord, DecisionHead, DecisionQuery, EventQuery, EventRecord, History, Pulse, Refusal,
-    Sample, SeriesQuery, Standing,
+    ActionRecord, CallRecord, DecisionHead, DecisionQuery, EventQuery, EventRecord, History, ObservedQuery,
+    Pulse, Recorded, RecordedQuery, Refusal, Sample, SeriesQuery, Standing,
 };
 pub use crate::store::postgres::audit::{ChainProblem, ChainReport};
 use crate::store::postgres::retry::{Patience, within};
@@ -314,6 +316,14 @@ impl History for PostgresStore {
 
     async fn samples(&self, query: &SeriesQuery) -> Result<Vec<Sample>, StoreError> {
         transaction!(self, READ, DEADLINE, |tx| history::series::samples(tx, query).await?)
+    }
+
+    async fn recorded(&self, query: &RecordedQuery) -> Result<Vec<Recorded>, StoreError> {
+        transaction!(self, READ, DEADLINE, |tx| inputs::recorded(tx, query).await?)
+    }
+
+    async fn observed(&self, query: &ObservedQuery) -> Result<Vec<Observation>, StoreError> {
+        transaction!(self, READ, DEADLINE, |tx| inputs::observed(tx, query).await?)
     }
 
     async fn operator_action(&self, id: OperatorActionId) -> Result<Option<ActionRecord>, StoreError> {

@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use crate::decide::inputs::Inputs;
 use crate::decide::plan::Action;
 use crate::decide::policy::Mode;
-use crate::decide::signal::Observation;
 use crate::domain::failure::{CloudError, FailureClass};
 use crate::domain::host::{DrainReason, HostState};
 use crate::domain::ids::{FleetName, InstanceId};
@@ -15,6 +15,8 @@ use crate::store::{DecisionCommit, HostChange, StoreError};
 /// Observations that a fleet keeps at least, and a load gives at most: a window may look at 1000 ticks, and each of them
 /// is a kilobyte or so.
 pub(super) const WINDOW_MAX: u32 = 5_000;
+/// Rows of a kind that one commit takes away at most: after a long rest the old ones go little by little.
+pub(super) const PRUNED_MAX: u32 = 1_000;
 const SPAN_MAX: Duration = Duration::from_secs(3_200_000_000);
 /// Rows that a listing of decisions gives where nobody says how many.
 const LIST_DEFAULT: u32 = 100;
@@ -41,13 +43,11 @@ pub(super) fn bounded(text: &str) -> String {
     text.chars().filter(|&character| character != '\0').take(2_000).collect()
 }
 
-/// An observation as the window keeps it. A value that is no number is left out, which means the same as unknown: stored
-/// as JSON, it would come back as null and make the row unreadable.
-pub(super) fn finite(mut observation: Observation) -> Observation {
-    observation
-        .values
-        .retain(|_, value| value.heard.is_finite() && value.if_idle.is_finite() && value.if_busy.is_finite());
-    observation
+/// What a decision was made from, as it is kept.
+pub(super) fn inputs(commit: &DecisionCommit) -> Result<Inputs, StoreError> {
+    let refused =
+        |error| StoreError::Refused(format!("the inputs of decision {} are no JSON: {error}", commit.id));
+    commit.basis.inputs().map_err(refused)
 }
 
 /// Whether it says only that nothing is done. A dry run never does anything, and would otherwise repeat itself in a row

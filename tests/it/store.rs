@@ -13,6 +13,7 @@ mod embedded;
 mod fixture;
 mod history;
 mod hosts;
+mod inputs;
 mod launches;
 mod lease;
 mod memory;

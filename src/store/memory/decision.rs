@@ -2,11 +2,13 @@
 
 use chrono::TimeDelta;
 
+use crate::decide::inputs::Inputs;
 use crate::decide::plan::Plan;
 use crate::decide::policy::Mode;
 use crate::domain::host::{Host, HostState, Step};
 use crate::domain::ids::{DecisionId, FleetName};
 use crate::domain::time::{Timestamp, before};
+use crate::store::history::INPUTS_KEPT;
 use crate::store::memory::event::Event;
 use crate::store::memory::rows::{Decided, FleetRow, Run};
 use crate::store::memory::transaction::Tx;
@@ -16,8 +18,6 @@ use crate::store::{DecisionCommit, Fence, StoreError};
 
 /// A run of the same quiet decision is no longer than this, so that the inputs in a row are never older.
 const RUN_SPAN: TimeDelta = TimeDelta::minutes(15);
-/// The window is pruned of what is older, beyond the newest rows.
-const WINDOW_SPAN: TimeDelta = TimeDelta::hours(1);
 
 pub(super) fn commit(
     tx: &mut Tx<'_>,
@@ -52,9 +52,10 @@ pub(super) fn commit(
         launch::insert(tx, fence, intent)?;
     }
     ensure_asked(tx, &commit.plan)?;
+    let inputs = shared::inputs(commit)?;
     // From here on nothing is refused.
     let drains = (first_drain..tx.next_drain()).collect();
-    insert(tx, fence, commit, signature, drains);
+    insert(tx, fence, commit, (signature, inputs), drains);
     answer(tx, fence, commit);
     observe(tx, fence, &commit.plan);
     if commit.mode == Mode::Live {
@@ -147,9 +148,15 @@ fn ensure_asked(tx: &Tx<'_>, plan: &Plan) -> Result<(), StoreError> {
     }
 }
 
-fn insert(tx: &mut Tx<'_>, fence: &Fence, commit: &DecisionCommit, signature: String, drains: Vec<u64>) {
+fn insert(
+    tx: &mut Tx<'_>,
+    fence: &Fence,
+    commit: &DecisionCommit,
+    (signature, inputs): (String, Inputs),
+    drains: Vec<u64>,
+) {
     let mut plan = commit.plan.clone();
-    plan.observation = shared::finite(plan.observation);
+    plan.observation = plan.observation.finite();
     let decided = Decided {
         id: commit.id,
         at: tx.now,
@@ -158,6 +165,7 @@ fn insert(tx: &mut Tx<'_>, fence: &Fence, commit: &DecisionCommit, signature: St
         mode: commit.mode,
         plan,
         signature,
+        inputs: Some(inputs),
         run: None,
         launches: commit.launches.iter().map(|launch| launch.id).collect(),
         drains,
@@ -192,7 +200,7 @@ fn answer(tx: &mut Tx<'_>, fence: &Fence, commit: &DecisionCommit) {
 fn observe(tx: &mut Tx<'_>, fence: &Fence, plan: &Plan) {
     if let Some(row) = tx.rows.fleets.get_mut(&fence.fleet) {
         let at = plan.observation.at;
-        row.window.entry(at).or_insert_with(|| shared::finite(plan.observation.clone()));
+        row.window.entry(at).or_insert_with(|| plan.observation.clone().finite());
     }
 }
 
@@ -211,10 +219,17 @@ fn remember(tx: &mut Tx<'_>, fence: &Fence, plan: &Plan) {
     memory.rules_fired.extend(plan.rules_fired.iter().map(|rule| (rule.clone(), now)));
 }
 
-/// Keeps the window bounded: beyond the newest rows, nothing older than an hour.
+/// Keeps what is old bounded: inputs and the observations that they point at go after eight days, but for the newest
+/// observations, which a window may need however slow the fleet is.
 fn prune(tx: &mut Tx<'_>, fence: &Fence) {
-    let old = tx.now - WINDOW_SPAN;
+    let old = before(tx.now, INPUTS_KEPT);
     let Some(row) = tx.rows.fleets.get_mut(&fence.fleet) else { return };
+    let edge = row.decisions.partition_point(|one| one.at < old);
+    for one in row.decisions.range_mut(..edge).rev() {
+        if one.inputs.take().is_none() {
+            break;
+        }
+    }
     let Some(edge) = row.window.keys().rev().nth(WINDOW_MAX as usize).copied() else { return };
     row.window = row.window.split_off(&edge.min(old));
 }

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
+use crate::decide::inputs::Inputs;
 use crate::decide::plan::{Answer, Plan};
 use crate::decide::policy::Mode;
 use crate::decide::signal::Observation;
@@ -275,6 +276,8 @@ pub struct Decided {
     pub plan: Plan,
     /// What makes two quiet ones the same.
     pub signature: String,
+    /// What it was made from; `None`: that is too long ago.
+    pub inputs: Option<Inputs>,
     /// That it was made again, unchanged; `None`: it was not.
     pub run: Option<Run>,
     /// The intents that it committed.

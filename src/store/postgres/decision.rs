@@ -13,8 +13,8 @@ use crate::domain::ids::{DecisionId, Epoch, FleetName, InstanceId, ReplicaId};
 use crate::domain::time::Timestamp;
 use crate::store::postgres::convert::{json, secs};
 use crate::store::postgres::session::Tx;
-use crate::store::postgres::{fleet, host, launch, lease, operator};
-use crate::store::shared::{self, Standing, WINDOW_MAX, bounded, int};
+use crate::store::postgres::{fleet, host, inputs, launch, lease, operator};
+use crate::store::shared::{self, Standing, bounded, int};
 use crate::store::{DecisionCommit, DecisionFilter, DecisionRow, Fence, StoreError};
 
 pub(super) async fn commit(
@@ -53,7 +53,7 @@ pub(super) async fn commit(
     if commit.mode == Mode::Live {
         remember(tx, fence, &commit.plan, now).await?;
     }
-    prune(tx, fence).await?;
+    inputs::prune(tx, fence).await?;
     Ok(now)
 }
 
@@ -139,7 +139,7 @@ async fn observe(tx: &mut Tx, fence: &Fence, observation: &Observation) -> Resul
         "INSERT INTO scaler.observation (fleet, at, doc) VALUES ($1, $2, $3) ON CONFLICT (fleet, at) DO NOTHING",
         fence.fleet.as_str(),
         observation.at,
-        json(&shared::finite(observation.clone()))?,
+        json(&observation.clone().finite())?,
     )
     .execute(tx)
     .await?;
@@ -195,12 +195,13 @@ async fn insert(
         Mode::DryRun => "dry_run",
     };
     let mut plan = commit.plan.clone();
-    plan.observation = shared::finite(plan.observation);
+    plan.observation = plan.observation.finite();
+    let inputs = shared::inputs(commit)?;
     sqlx::query!(
         "INSERT INTO scaler.decision (id, fleet, at, replica, epoch, mode, action, size_before, size_wanted, reason,
-             signature, plan)
+             signature, plan, inputs_seal)
          VALUES ($1, $2, $3, $4, $5, $6::text::scaler.decision_mode, $7::text::scaler.decision_action, $8, $9, $10,
-             $11, $12)",
+             $11, $12, $13)",
         commit.id.0,
         fence.fleet.as_str(),
         now,
@@ -213,10 +214,11 @@ async fn insert(
         bounded(&plan.reason),
         signature,
         json(&plan)?,
+        inputs.seal(),
     )
-    .execute(tx)
+    .execute(&mut *tx)
     .await?;
-    Ok(())
+    inputs::keep(tx, fence, commit.id, now, &inputs).await
 }
 
 /// Sets the size wanted, and starts the cooldowns where the size changed for the load's or a person's sake.
@@ -235,21 +237,6 @@ async fn remember(tx: &mut Tx, fence: &Fence, plan: &Plan, now: Timestamp) -> Re
         shared::cools(plan.action),
         now,
         &plan.rules_fired,
-    )
-    .execute(tx)
-    .await?;
-    Ok(())
-}
-
-/// Keeps the window bounded: beyond the newest rows, nothing older than an hour.
-async fn prune(tx: &mut Tx, fence: &Fence) -> Result<(), StoreError> {
-    sqlx::query!(
-        "DELETE FROM scaler.observation WHERE fleet = $1 AND at < least(
-             clock_timestamp() - interval '1 hour',
-             (SELECT at FROM scaler.observation WHERE fleet = $1 ORDER BY at DESC OFFSET $2 LIMIT 1))
-         AND EXISTS (SELECT FROM scaler.observation WHERE fleet = $1 OFFSET $2)",
-        fence.fleet.as_str(),
-        i64::from(WINDOW_MAX),
     )
     .execute(tx)
     .await?;

@@ -11,7 +11,7 @@ use crate::domain::ids::{Epoch, FleetName, InstanceId, InstanceType, Pool, Repli
 use crate::domain::time::Timestamp;
 use crate::store::postgres::convert::{nat, secs};
 use crate::store::postgres::session::Tx;
-use crate::store::postgres::{host, launch, operator};
+use crate::store::postgres::{host, inputs, launch, operator};
 use crate::store::shared::WINDOW_MAX;
 use crate::store::{Lease, StoreError, StoredFleet};
 
@@ -168,8 +168,6 @@ async fn ended(tx: &mut Tx, fleet: &FleetName) -> Result<Vec<InstanceId>, StoreE
     Ok(ids.into_iter().map(InstanceId::new).collect())
 }
 
-/// A row that this version cannot read is left out, with a warning: a gap in the window makes decisions wait, while an
-/// error would stop them for good.
 async fn window(tx: &mut Tx, fleet: &FleetName, horizon: Duration) -> Result<Vec<Observation>, StoreError> {
     let rows = sqlx::query!(
         "SELECT at, doc FROM scaler.observation
@@ -180,14 +178,7 @@ async fn window(tx: &mut Tx, fleet: &FleetName, horizon: Duration) -> Result<Vec
     )
     .fetch_all(tx)
     .await?;
-    let readable = rows.into_iter().rev().filter_map(|row| {
-        serde_json::from_value(row.doc)
-            .inspect_err(
-                |error| tracing::warn!(%fleet, at = %row.at, %error, "an observation cannot be read"),
-            )
-            .ok()
-    });
-    Ok(readable.collect())
+    Ok(inputs::readable(fleet, rows.into_iter().rev().map(|row| (row.at, row.doc))))
 }
 
 async fn pools(tx: &mut Tx, fleet: &FleetName) -> Result<Vec<PoolHealth>, StoreError> {

@@ -325,19 +325,33 @@ async fn the_window_is_cut_at_the_horizon_and_pruned_beyond_its_bound() {
     let world = World::new().await;
     sqlx::query(
         "INSERT INTO scaler.observation
-         SELECT 'web', clock_timestamp() - n * interval '10 seconds', '{}' FROM generate_series(1, 6000) n",
+         SELECT 'web', clock_timestamp() - interval '2 hours' - n * interval '1 minute', '{}'
+         FROM generate_series(1, 13000) n",
     )
     .execute(&world.db().pool())
     .await
     .unwrap();
+    let kept = async || -> i64 {
+        let count = sqlx::query_scalar("SELECT count(*) FROM scaler.observation");
+        count.fetch_one(&world.db().pool()).await.unwrap()
+    };
     let old = before(world.now().await, Duration::from_hours(2));
     world.commit(&decision(Action::Hold, 1, 1, old)).await;
     assert!(world.load().await.window.is_empty(), "two hours is beyond a horizon of one");
-    let kept: i64 = sqlx::query_scalar("SELECT count(*) FROM scaler.observation")
-        .fetch_one(&world.db().pool())
+    assert_eq!(kept().await, 12_001, "one commit takes a thousand away");
+    for size in 1..3 {
+        world.commit(&decision(Action::ScaleOut, size, size + 1, before(old, Duration::from_secs(1)))).await;
+    }
+    let eight_days = 8 * 24 * 60 - 2 * 60;
+    assert!((eight_days..eight_days + 5).contains(&kept().await), "what is younger than eight days stays");
+    sqlx::query("UPDATE scaler.observation SET at = at - interval '30 days'")
+        .execute(&world.db().pool())
         .await
         .unwrap();
-    assert_eq!(kept, 5_001, "the newest 5000, and the row at the edge");
+    for size in 3..12 {
+        world.commit(&decision(Action::ScaleOut, size, size + 1, world.now().await)).await;
+    }
+    assert_eq!(kept().await, 5_001, "and of a slow fleet the newest 5000, with the row at the edge");
 }
 
 async fn decisions_are_listed_newest_first_and_filtered(world: World) {

@@ -1,15 +1,16 @@
 //! Small worlds to test the store in.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use fleet_scaler::decide::inputs::Basis;
 use fleet_scaler::decide::plan::{
     Action, CandidatePlan, Effect, Guard, Plan, ReasonCode, Recommendation, RuleWindow, Verdict,
 };
-use fleet_scaler::decide::policy::Mode;
+use fleet_scaler::decide::policy::{Mode, Policy};
 use fleet_scaler::decide::signal::{Observation, Value};
-use fleet_scaler::decide::snapshot::CloudView;
+use fleet_scaler::decide::snapshot::{CloudView, FleetMemory, Snapshot, Unserved};
 use fleet_scaler::domain::host::{Drain, DrainReason, Host, HostState, Step};
 use fleet_scaler::domain::ids::{
     AttemptId, CallId, DecisionId, FleetName, InstanceId, InstanceType, LaunchId, OperatorActionId, Pool,
@@ -229,8 +230,32 @@ pub(super) fn decision(action: Action, before: u32, wanted: u32, at: Timestamp) 
     };
     let id = DecisionId(fresh());
     let budget = DrainBudget { count: 20, per: HOUR };
-    let (launches, hosts) = (vec![], vec![]);
-    DecisionCommit { id, mode: Mode::Live, plan, launches, hosts, max: 20, orphans: 0, min: 0, budget }
+    let (launches, hosts, basis) = (vec![], vec![], basis(at));
+    DecisionCommit { id, mode: Mode::Live, plan, basis, launches, hosts, max: 20, orphans: 0, min: 0, budget }
+}
+
+/// A snapshot of an empty fleet: the stores keep it, and never look into it.
+pub(super) fn basis(at: Timestamp) -> Basis {
+    static POLICY: LazyLock<Arc<Policy>> = LazyLock::new(|| {
+        Arc::new(crate::service::world::fleet(crate::service::world::FLEET).policy(Vec::new()))
+    });
+    let snapshot = Snapshot {
+        now: at,
+        policy: Arc::clone(&POLICY),
+        hosts: vec![],
+        launches: vec![],
+        current: observation(at),
+        window: vec![],
+        memory: FleetMemory::default(),
+        requests: vec![],
+        drains_in_budget: vec![],
+        pools: vec![],
+        orphans: 0,
+        unserved: Unserved::default(),
+        cloud: CloudView::Fresh,
+        boot_time: None,
+    };
+    Basis { snapshot: Arc::new(snapshot), withheld: None }
 }
 
 pub(super) fn pool(zone: &str) -> Pool {
