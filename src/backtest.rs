@@ -5,6 +5,7 @@
 //! rules that others ship. The plant moves the fleet through the day, and every scaler sees the same one. What came of
 //! it is a [`Run`], and the measures are made of runs alone.
 
+pub mod again;
 pub mod chart;
 pub mod contest;
 pub mod measures;

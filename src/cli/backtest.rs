@@ -3,6 +3,7 @@
 //! Neither a database nor a cloud is needed: the load comes from a file or from a Prometheus-compatible engine, and the
 //! fleet is the plant's. What a fleet's file says that a trace cannot tell is named in the result.
 
+mod again;
 mod money;
 mod progress;
 mod recorded;
@@ -71,6 +72,10 @@ pub(crate) struct BacktestArgs {
 /// Runs it.
 pub(crate) async fn run(context: &Context, args: &BacktestArgs) -> anyhow::Result<()> {
     let configuration = context.configuration()?;
+    if args.source.again() {
+        let report = args.source.make_again(context, &configuration, &args.fleet).await?;
+        return again::conclude(context.format, &report);
+    }
     let config = context.fleet(&configuration, &args.fleet)?;
     let (subjects, mut notes) = args.subjects(config)?;
     let load = args.source.read(&configuration, &config.name).await?;

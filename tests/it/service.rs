@@ -5,6 +5,7 @@ pub(crate) mod site;
 pub(crate) mod world;
 
 mod adversity;
+mod again;
 mod candidates;
 mod capacity;
 mod changes;

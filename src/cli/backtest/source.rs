@@ -8,8 +8,10 @@ use clap::Args;
 use url::Url;
 
 use crate::backtest::trace::Trace;
+use crate::cli::backtest::again;
 use crate::cli::backtest::progress::Progress;
 use crate::cli::backtest::recorded::{self, Lived};
+use crate::cli::context::Context;
 use crate::cli::exit::Usage;
 use crate::cli::wiring;
 use crate::clock::{Clock as _, SystemClock};
@@ -51,6 +53,14 @@ pub(super) struct SourceArgs {
     /// What the service itself observed of the fleet, from its database
     #[arg(long, requires = "since", conflicts_with = "prometheus", help_heading = "Load")]
     recorded: bool,
+    /// Make each recorded decision again from what it was made from, and tell those that come out otherwise
+    #[arg(
+        long,
+        requires = "recorded",
+        conflicts_with_all = ["against", "candidate", "tune", "chart", "price", "hosts_at_peak"],
+        help_heading = "Load"
+    )]
+    again: bool,
     /// From when on: how long ago (7d) or a moment (2026-11-22T02:30:00Z)
     #[arg(long, value_name = "WHEN", conflicts_with = "trace", value_parser = parse_since, help_heading = "Load")]
     since: Option<Since>,
@@ -123,6 +133,38 @@ impl SourceArgs {
         Ok(Load { traces: traces.map_err(|error| Usage(error.to_string()))?, lived: None, notes: Vec::new() })
     }
 
+    /// Whether the decisions themselves are asked for, and no replay of their load.
+    pub(super) fn again(&self) -> bool {
+        self.again
+    }
+
+    /// Makes the decisions of a fleet again that is configured, or was once.
+    pub(super) async fn make_again(
+        &self,
+        context: &Context,
+        configuration: &Configuration,
+        fleet: &str,
+    ) -> anyhow::Result<again::Report> {
+        let memory = wiring::open(configuration).await?;
+        let asked = async {
+            let fleet = context.fleet_ever(configuration, memory.store(), fleet).await?;
+            let now = memory.store().now().await?;
+            let span = self.whole(now)?;
+            again::run(memory.store.as_ref(), &fleet, span, now).await
+        };
+        let report = asked.await;
+        memory.close().await;
+        report
+    }
+
+    /// From when until when; without `--since`, which is asked for, nothing.
+    fn whole(&self, now: Timestamp) -> Result<(Timestamp, Timestamp), Usage> {
+        let from = self.since.map_or(now, |since| since.at(now));
+        let until = self.until.map_or(now, |until| until.at(now));
+        ensure_order(from, until)?;
+        Ok((from, until))
+    }
+
     async fn remember(
         &self,
         configuration: &Configuration,
@@ -172,13 +214,17 @@ impl SourceArgs {
 
     fn span(&self, from: Timestamp, until: Timestamp) -> Result<Span, Usage> {
         let seconds = |at: Timestamp| u64::try_from(at.timestamp()).unwrap_or(0);
-        if until <= from {
-            let sentence = format!("--until {} is not after --since {}", moment(until), moment(from));
-            return Err(Usage(sentence));
-        }
+        ensure_order(from, until)?;
         let fill = u32::try_from(self.fill.as_secs()).unwrap_or(u32::MAX);
         Ok(Span { from: seconds(from), until: seconds(until), step: self.step, fill })
     }
+}
+
+fn ensure_order(from: Timestamp, until: Timestamp) -> Result<(), Usage> {
+    if from < until {
+        return Ok(());
+    }
+    Err(Usage(format!("--until {} is not after --since {}", moment(until), moment(from))))
 }
 
 fn parse_step(text: &str) -> Result<u32, String> {

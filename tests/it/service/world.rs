@@ -26,6 +26,7 @@ use fleet_scaler::reconcile::observe::Lookout;
 use fleet_scaler::reconcile::tick::{FleetRunner, Ticked};
 use fleet_scaler::signals::live::LiveSignals;
 use fleet_scaler::signals::{Harvest, HarvestRequest, SignalSource};
+use fleet_scaler::store::postgres::PostgresStore;
 use fleet_scaler::store::{Store, StoreError};
 
 use sqlx::PgPool;
@@ -112,7 +113,6 @@ pub(crate) struct World {
     /// Dropped, it stops.
     #[cfg_attr(not(feature = "aws"), expect(dead_code, reason = "it is kept to be dropped"))]
     running: CloudHandle,
-    #[cfg_attr(not(feature = "aws"), expect(dead_code, reason = "it is kept to be dropped"))]
     database: TestDatabase,
     pub(crate) pool: PgPool,
     pub(crate) cloud: Arc<SimulatedCloud>,
@@ -177,9 +177,13 @@ impl World {
         format!("http://{}", self.running.addr.unwrap())
     }
 
-    #[cfg(feature = "aws")]
     pub(crate) fn database_url(&self) -> &str {
         self.database.url().reveal()
+    }
+
+    /// The memory with what it can be asked about the past.
+    pub(crate) fn history(&self) -> PostgresStore {
+        self.database.store()
     }
 
     /// With the hosts' pages really asked for.
