@@ -18,6 +18,7 @@
     reason = "a simulation that cannot go on says so by panicking"
 )]
 
+mod again;
 mod book;
 mod bugs;
 mod chaos;

@@ -4,6 +4,7 @@
 //! ([`crate::support::TEST_CLOCK`]). A call blocks until it is answered, so that to the simulator it takes no time, as in
 //! memory. Then a seed is the same day over both, to the last line of its trace.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,14 +12,20 @@ use async_trait::async_trait;
 use sqlx::PgPool;
 use tokio::runtime::{Handle, Runtime};
 
+use fleet_scaler::decide::signal::Observation;
 use fleet_scaler::domain::boot::Boot;
 use fleet_scaler::domain::failure::FailureClass;
 use fleet_scaler::domain::host::Host;
 use fleet_scaler::domain::ids::{
-    AttemptId, CallId, FleetName, InstanceId, LaunchId, ReplicaId, TargetGroupArn,
+    AttemptId, CallId, DecisionId, FleetName, InstanceId, LaunchId, OperatorActionId, ReplicaId,
+    TargetGroupArn,
 };
 use fleet_scaler::domain::launch::{AbandonReason, Attempt};
 use fleet_scaler::domain::time::Timestamp;
+use fleet_scaler::store::history::{
+    ActionRecord, CallRecord, DecisionHead, DecisionQuery, EventQuery, EventRecord, History, ObservedQuery,
+    Pulse, Recorded, RecordedQuery, Refusal, Sample, SeriesQuery, Standing,
+};
 use fleet_scaler::store::postgres::PostgresStore;
 use fleet_scaler::store::{
     CallAnswer, CloudCall, ConfigChange, DecisionCommit, DecisionFilter, DecisionRow, Fence, HostChange,
@@ -43,7 +50,7 @@ impl Postgres {
     }
 
     /// A store for one day, in a database of its own.
-    pub(crate) fn store(&self, time: Arc<Time>) -> Arc<dyn Store> {
+    pub(crate) fn store(&self, time: Arc<Time>) -> Arc<dyn History> {
         let (db, clock) = self.runtime.block_on(async {
             let db = self.cluster.database().await;
             let clock = db.superuser_pool();
@@ -83,9 +90,9 @@ impl BlockingStore {
 }
 
 macro_rules! every_method {
-    ($($name:ident($($argument:ident: $kind:ty),*) -> $answer:ty;)*) => {
+    ($contract:ident: $($name:ident($($argument:ident: $kind:ty),*) -> $answer:ty;)*) => {
         #[async_trait]
-        impl Store for BlockingStore {
+        impl $contract for BlockingStore {
             $(async fn $name(&self, $($argument: $kind),*) -> Result<$answer, StoreError> {
                 self.wait(self.inner.$name($($argument),*))
             })*
@@ -93,7 +100,20 @@ macro_rules! every_method {
     };
 }
 
-every_method! {
+every_method! { History:
+    standings() -> Vec<Standing>;
+    decision_heads(query: &DecisionQuery) -> Vec<DecisionHead>;
+    decision(id: DecisionId) -> Option<(DecisionRow, Vec<CallRecord>)>;
+    events(query: &EventQuery) -> Vec<EventRecord>;
+    samples(query: &SeriesQuery) -> Vec<Sample>;
+    recorded(query: &RecordedQuery) -> Vec<Recorded>;
+    observed(query: &ObservedQuery) -> Vec<Observation>;
+    operator_action(id: OperatorActionId) -> Option<ActionRecord>;
+    pulses() -> BTreeMap<FleetName, Pulse>;
+    refusals_record(refusals: &[Refusal]) -> ();
+}
+
+every_method! { Store:
     now() -> Timestamp;
     schema_check() -> ();
     lease_take(fleet: &FleetName, replica: &ReplicaId, span: Duration) -> LeaseAnswer;

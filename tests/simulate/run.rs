@@ -20,7 +20,8 @@ use fleet_scaler::provider::simulated::options::CloudOptions;
 use fleet_scaler::provider::simulated::options::load::LoadOptions;
 use fleet_scaler::provider::simulated::options::parts::{Buckets, Span, TargetGroupOptions};
 use fleet_scaler::reconcile::tick::Ticked;
-use fleet_scaler::store::{OperatorActionKind, Store};
+use fleet_scaler::store::OperatorActionKind;
+use fleet_scaler::store::history::History;
 
 use crate::bugs::Bug;
 use crate::chaos::{Relief, Trouble};
@@ -46,7 +47,7 @@ const CHANGES_MOST: u64 = 16;
 const STEPS_MOST: u64 = 60_000;
 
 /// How to make the store of a day.
-pub(crate) type MakeStore<'a> = &'a (dyn Fn(Arc<Time>) -> Arc<dyn Store> + Sync);
+pub(crate) type MakeStore<'a> = &'a (dyn Fn(Arc<Time>) -> Arc<dyn History> + Sync);
 
 /// What came of a seed.
 #[derive(Clone, Debug)]
@@ -95,6 +96,9 @@ pub(crate) fn run(seed: u64, bug: Option<Bug>, make_store: MakeStore<'_>, aloud:
     }
     day.calm_down();
     day.come_to_rest();
+    if bug.is_none() && day.goes_on() {
+        day.make_again(seed);
+    }
     let state = day.world.state();
     Outcome {
         seed,

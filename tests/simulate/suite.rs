@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use fleet_scaler::store::Store;
+use fleet_scaler::store::history::History;
 use fleet_scaler::store::memory::MemoryStore;
 
 use crate::bugs::Bug;
@@ -115,7 +115,7 @@ pub(crate) fn answer(asked: &Asked) -> ExitCode {
     if held { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn memory(time: Arc<Time>) -> Arc<dyn Store> {
+fn memory(time: Arc<Time>) -> Arc<dyn History> {
     Arc::new(MemoryStore::new(Arc::new(HostClock::new(time))))
 }
 
@@ -284,7 +284,7 @@ fn never_reached(tally: &Tally) -> Vec<String> {
     for name in ["commit reply lost", "call arrives late"] {
         wanted.insert(("fault", name.to_owned()));
     }
-    for name in ["abandoned calls settled", "orphan seen", "drain chosen"] {
+    for name in ["abandoned calls settled", "orphan seen", "drain chosen", "decision made again"] {
         wanted.insert(("reached", name.to_owned()));
     }
     let missing = wanted.into_iter().filter(|(kind, name)| tally.of(kind, name) == 0);

@@ -15,7 +15,7 @@ use fleet_scaler::domain::time::Timestamp;
 use fleet_scaler::provider::simulated::SimulatedCloud;
 use fleet_scaler::provider::simulated::model::faults::Fault;
 use fleet_scaler::provider::{CloudProvider as _, TargetId};
-use fleet_scaler::store::Store;
+use fleet_scaler::store::history::History;
 
 use crate::book::Book;
 use crate::bugs::Bug;
@@ -40,7 +40,7 @@ pub(crate) struct Violation {
 pub(crate) struct World {
     pub(crate) time: Arc<Time>,
     pub(crate) cloud: SimulatedCloud,
-    pub(crate) store: Arc<dyn Store>,
+    pub(crate) store: Arc<dyn History>,
     pub(crate) bug: Option<Bug>,
     state: Mutex<State>,
 }
@@ -115,7 +115,7 @@ impl World {
         seed: u64,
         time: Arc<Time>,
         cloud: SimulatedCloud,
-        store: Arc<dyn Store>,
+        store: Arc<dyn History>,
         bug: Option<Bug>,
         aloud: bool,
     ) -> Self {
