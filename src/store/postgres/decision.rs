@@ -53,7 +53,7 @@ pub(super) async fn commit(
     if commit.mode == Mode::Live {
         remember(tx, fence, &commit.plan, now).await?;
     }
-    inputs::prune(tx, fence).await?;
+    inputs::prune(tx, fence, now).await?;
     Ok(now)
 }
 

@@ -6,9 +6,8 @@
 use crate::decide::inputs::Inputs;
 use crate::decide::signal::Observation;
 use crate::domain::ids::{DecisionId, FleetName};
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Timestamp, before};
 use crate::store::history::{INPUTS_KEPT, ObservedQuery, Recorded, RecordedQuery};
-use crate::store::postgres::convert::secs;
 use crate::store::postgres::session::Tx;
 use crate::store::shared::{PRUNED_MAX, WINDOW_MAX, list_limit};
 use crate::store::{Fence, StoreError};
@@ -44,23 +43,24 @@ pub(super) async fn keep(
 /// Keeps what is old bounded: inputs and the observations that they point at go after eight days, but for the newest
 /// observations, which a window may need however slow the fleet is. A policy goes after the last of its decisions. However
 /// much has piled up, one commit takes only so much of it away.
-pub(super) async fn prune(tx: &mut Tx, fence: &Fence) -> Result<(), StoreError> {
+///
+/// The edge is a parameter and not `clock_timestamp()`, by which no index can be searched; and how many there are is only
+/// counted where something is old.
+pub(super) async fn prune(tx: &mut Tx, fence: &Fence, now: Timestamp) -> Result<(), StoreError> {
     sqlx::query!(
         "WITH aged AS (
              DELETE FROM scaler.decision_input WHERE decision_id IN (
                  SELECT decision_id FROM scaler.decision_input
-                 WHERE fleet = $1 AND at < clock_timestamp() - make_interval(secs => $2) ORDER BY at LIMIT $4)),
+                 WHERE fleet = $1 AND at < $2 ORDER BY at LIMIT $4)),
               unused AS (
              DELETE FROM scaler.decision_policy p WHERE p.fleet = $1 AND NOT EXISTS (
-                 SELECT FROM scaler.decision_input i WHERE i.fleet = p.fleet AND i.policy = p.digest)),
-              edge AS (
-             SELECT at FROM scaler.observation WHERE fleet = $1 ORDER BY at DESC OFFSET $3 LIMIT 1)
+                 SELECT FROM scaler.decision_input i WHERE i.fleet = p.fleet AND i.policy = p.digest))
          DELETE FROM scaler.observation o WHERE o.fleet = $1 AND o.at IN (
-             SELECT old.at FROM scaler.observation old, edge
-             WHERE old.fleet = $1 AND old.at < edge.at AND old.at < clock_timestamp() - make_interval(secs => $2)
-             ORDER BY old.at LIMIT $4)",
+             SELECT old.at FROM (
+                 SELECT at FROM scaler.observation WHERE fleet = $1 AND at < $2 ORDER BY at LIMIT $4) old
+             WHERE old.at < (SELECT at FROM scaler.observation WHERE fleet = $1 ORDER BY at DESC OFFSET $3 LIMIT 1))",
         fence.fleet.as_str(),
-        secs(INPUTS_KEPT),
+        before(now, INPUTS_KEPT),
         i64::from(WINDOW_MAX),
         i64::from(PRUNED_MAX),
     )

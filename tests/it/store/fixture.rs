@@ -1,6 +1,7 @@
 //! Small worlds to test the store in.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -10,7 +11,9 @@ use fleet_scaler::decide::plan::{
 };
 use fleet_scaler::decide::policy::{Mode, Policy};
 use fleet_scaler::decide::signal::{Observation, Value};
-use fleet_scaler::decide::snapshot::{CloudView, FleetMemory, Snapshot, Unserved};
+use fleet_scaler::decide::snapshot::{
+    CloudView, Deregistration, FleetMemory, HostView, Protection, Sighting, Snapshot, Unserved,
+};
 use fleet_scaler::domain::host::{Drain, DrainReason, Host, HostState, Step};
 use fleet_scaler::domain::ids::{
     AttemptId, CallId, DecisionId, FleetName, InstanceId, InstanceType, LaunchId, OperatorActionId, Pool,
@@ -19,7 +22,7 @@ use fleet_scaler::domain::ids::{
 use fleet_scaler::domain::launch::{
     Attempt, AttemptOutcome, Launch, LaunchState, LaunchTemplate, Market, TemplateRef,
 };
-use fleet_scaler::domain::time::Timestamp;
+use fleet_scaler::domain::time::{Timestamp, after, before};
 use fleet_scaler::entropy::{ChaChaEntropy, Entropy as _};
 use fleet_scaler::store::history::History;
 use fleet_scaler::store::postgres::PostgresStore;
@@ -234,7 +237,33 @@ pub(super) fn decision(action: Action, before: u32, wanted: u32, at: Timestamp) 
     DecisionCommit { id, mode: Mode::Live, plan, basis, launches, hosts, max: 20, orphans: 0, min: 0, budget }
 }
 
-/// A snapshot of an empty fleet: the stores keep it, and never look into it.
+/// A host as the cloud makes them: what can be guessed of one from another is little.
+pub(super) fn host_view(number: u32, at: Timestamp) -> HostView {
+    let dice = fresh().as_u128();
+    let launched_at = before(at, Duration::from_micros(u64::try_from(dice % 86_400_000_000).unwrap()));
+    let healthy_at = after(launched_at, Duration::from_micros(61_000_000 + u64::from(number) * 7_919));
+    let host = Host {
+        id: InstanceId::new(format!("i-{:017x}", dice >> 60)),
+        fleet: FleetName::new("web"),
+        launch: Some(LaunchId(fresh())),
+        zone: Zone::new(format!("eu-west-1{}", ["a", "b", "c"][number as usize % 3])),
+        subnet: Some(SubnetId::new(format!("subnet-0{:016x}", number % 3))),
+        instance_type: InstanceType::new("m7g.large"),
+        address: Some(IpAddr::V4(Ipv4Addr::from_bits(0x0A00_0000 + u32::try_from(dice % 65_536).unwrap()))),
+        launched_at,
+        healthy_at: Some(healthy_at),
+        state: HostState::Healthy { since: healthy_at },
+        version: 4,
+    };
+    HostView {
+        host,
+        seen: Sighting::Present,
+        protection: Protection::None,
+        deregistration: Deregistration::NotSent,
+    }
+}
+
+/// A snapshot of a fleet of one host: the stores keep it, and never look into it.
 pub(super) fn basis(at: Timestamp) -> Basis {
     static POLICY: LazyLock<Arc<Policy>> = LazyLock::new(|| {
         Arc::new(crate::service::world::fleet(crate::service::world::FLEET).policy(Vec::new()))
@@ -242,7 +271,7 @@ pub(super) fn basis(at: Timestamp) -> Basis {
     let snapshot = Snapshot {
         now: at,
         policy: Arc::clone(&POLICY),
-        hosts: vec![],
+        hosts: vec![host_view(1, at)],
         launches: vec![],
         current: observation(at),
         window: vec![],

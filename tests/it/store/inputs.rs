@@ -10,7 +10,7 @@ use fleet_scaler::domain::time::{Timestamp, after, before};
 use fleet_scaler::store::history::{INPUTS_KEPT, ObservedQuery, Recorded, RecordedQuery};
 use fleet_scaler::store::{DecisionCommit, DecisionFilter, StoreError};
 
-use super::fixture::{HOUR, World, begin_drain, decision, host, launch};
+use super::fixture::{HOUR, World, begin_drain, decision, host, host_view, launch};
 use super::subject::on_both_stores;
 use crate::support::sql;
 
@@ -185,4 +185,25 @@ async fn inputs_are_never_changed_and_their_going_leaves_the_chain_whole() {
         .unwrap();
     let report = world.postgres().verify_chain(&world.fence.fleet).await.unwrap();
     assert!(!report.problems.is_empty(), "the seal hangs on the chain");
+}
+
+/// What a decision of a fleet of this size takes in the database: the inputs, and beside them the plan.
+async fn bytes(world: &World, hosts: u32) -> (i32, i32) {
+    let at = world.now().await;
+    let mut commit = decision(Action::ScaleOut, hosts, hosts + 1, at);
+    let mut snapshot = Snapshot::clone(&commit.basis.snapshot);
+    snapshot.hosts = (0..hosts).map(|number| host_view(number, at)).collect();
+    commit.basis.snapshot = Arc::new(snapshot);
+    world.commit(&commit).await;
+    let sizes = "SELECT pg_column_size(i.doc), pg_column_size(d.plan) FROM scaler.decision_input i
+         JOIN scaler.decision d ON d.id = i.decision_id WHERE d.id = $1";
+    sqlx::query_as(sizes).bind(commit.id.0).fetch_one(&world.db().pool()).await.unwrap()
+}
+
+#[tokio::test]
+async fn what_is_kept_of_a_decision_is_small() {
+    let world = World::new().await;
+    let (small, large) = (bytes(&world, 20).await, bytes(&world, 200).await);
+    assert!(small.0 < 6_000, "{small:?}");
+    assert!(large.0 < 50_000, "{large:?}");
 }

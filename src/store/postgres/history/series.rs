@@ -1,8 +1,9 @@
-//! A fleet's past as a series: which rows are its points is found in the indexes alone, and only those rows are read.
+//! A fleet's past as a series: of each part the indexes say which row is its point, and only those rows are read. So it
+//! takes as long as there are points, however many observations lie between them.
 
 use std::time::Duration;
 
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Timestamp, since};
 use crate::store::StoreError;
 use crate::store::history::{Sample, SeriesQuery};
 use crate::store::postgres::convert::nat;
@@ -14,18 +15,27 @@ pub(in crate::store::postgres) async fn samples(
     tx: &mut Tx,
     query: &SeriesQuery,
 ) -> Result<Vec<Sample>, StoreError> {
+    let step = micros(query.step());
+    let parts = micros(since(query.until, query.since)).saturating_add(step - 1) / step;
     let rows = sqlx::query!(
         r#"WITH kept AS (SELECT coalesce(min(at), 'infinity') AS since FROM scaler.observation WHERE fleet = $1),
-                known AS (
-                    SELECT o.at, false AS decided FROM scaler.observation o
-                    WHERE o.fleet = $1 AND o.at >= $2 AND o.at < $3
-                    UNION ALL
-                    SELECT d.at, true FROM scaler.decision d, kept
-                    WHERE d.fleet = $1 AND d.at >= $2 AND d.at < $3 AND d.at < kept.since),
                 parts AS (
-                    SELECT (extract(epoch FROM k.at - $2) * 1000000)::int8 / $4::int8 AS part, k.at, k.decided
-                    FROM known k),
-                points AS (SELECT DISTINCT ON (part) part, at, decided FROM parts ORDER BY part, at DESC)
+                    SELECT part, $2::timestamptz + interval '1 microsecond' * (part * $4::int8) AS begins,
+                           least($3, $2::timestamptz + interval '1 microsecond' * ((part + 1) * $4::int8)) AS ends
+                    FROM generate_series(0, $5::int8 - 1) part),
+                points AS (
+                    SELECT p.part, p.ends, coalesce(seen.at, made.at) AS at, seen.at IS NULL AS decided
+                    FROM parts p CROSS JOIN kept
+                    LEFT JOIN LATERAL (
+                        SELECT o.at FROM scaler.observation o
+                        WHERE o.fleet = $1 AND o.at >= p.begins AND o.at < p.ends
+                        ORDER BY o.at DESC LIMIT 1) seen ON true
+                    LEFT JOIN LATERAL (
+                        SELECT d.at FROM scaler.decision d
+                        WHERE seen.at IS NULL AND d.fleet = $1 AND d.at >= p.begins
+                          AND d.at < least(p.ends, kept.since)
+                        ORDER BY d.at DESC LIMIT 1) made ON true
+                    WHERE seen.at IS NOT NULL OR made.at IS NOT NULL)
            SELECT p.at AS "at!",
                   CASE WHEN p.decided
                        THEN (SELECT d.plan -> 'observation' FROM scaler.decision d
@@ -33,14 +43,13 @@ pub(in crate::store::postgres) async fn samples(
                        ELSE (SELECT o.doc FROM scaler.observation o WHERE o.fleet = $1 AND o.at = p.at)
                        END AS "doc!",
                   (SELECT d.size_wanted FROM scaler.decision d
-                   WHERE d.fleet = $1
-                     AND d.at < least($3, $2::timestamptz + interval '1 microsecond' * ((p.part + 1) * $4::int8))
-                   ORDER BY d.at DESC LIMIT 1) AS wanted
+                   WHERE d.fleet = $1 AND d.at < p.ends ORDER BY d.at DESC LIMIT 1) AS wanted
            FROM points p ORDER BY p.part"#,
         query.fleet.as_str(),
         query.since,
         query.until,
-        micros(query.step()),
+        step,
+        parts,
     )
     .fetch_all(tx)
     .await?;
