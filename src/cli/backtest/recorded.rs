@@ -5,8 +5,8 @@
 //! the two differ much, the plant is not like this fleet, and its other answers are worth less. CPU that reads 100 %
 //! hides how much more was wanted; the load is at least what is replayed.
 //!
-//! The single decisions are not made again. For that it would take the whole snapshot of each, and what is kept of one is
-//! its observation and what it came to.
+//! The single decisions are not made again here but by `--again`, which asks another question: not whether the policy is
+//! good, but whether the record is true.
 
 use std::time::Duration;
 
