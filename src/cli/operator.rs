@@ -16,7 +16,6 @@ use crate::decide::plan::Granted;
 use crate::domain::ids::{DecisionId, FleetName, OperatorActionId};
 use crate::entropy::{ChaChaEntropy, Entropy as _};
 use crate::store::{DecisionFilter, OperatorAction, OperatorActionKind, Store};
-use crate::view::action::word;
 use crate::view::words::{parse_reason, parse_span, span};
 
 /// How often the answer is looked for.
@@ -89,7 +88,7 @@ pub(crate) async fn record(
     Ok(Recorded {
         action_id: action.id,
         fleet: action.fleet,
-        action: word(&action.kind),
+        action: action.kind.name(),
         actor: action.actor,
         reason: action.reason,
         message,

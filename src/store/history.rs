@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::decide::inputs::Inputs;
-use crate::decide::plan::{Action, Answer, ReasonCode};
+use crate::decide::plan::{Action, Answer, Guard, ReasonCode};
 use crate::decide::signal::Observation;
 use crate::decide::snapshot::FleetMemory;
 use crate::domain::ids::{
@@ -22,7 +22,7 @@ use crate::domain::ids::{
 };
 use crate::domain::operation::Operation;
 use crate::domain::time::Timestamp;
-use crate::store::{DecisionRow, Lease, OperatorAction, Store, StoreError};
+use crate::store::{DecisionRow, Lease, OperatorAction, OperatorActionKind, Store, StoreError};
 
 /// Questions about the past and the present, beside the writes of [`Store`].
 #[async_trait]
@@ -42,6 +42,10 @@ pub trait History: Store {
     async fn recorded(&self, query: &RecordedQuery) -> Result<Vec<Recorded>, StoreError>;
     /// A fleet's observations of a time, oldest first, as a decision of that time looked back on them; at most 5,000.
     async fn observed(&self, query: &ObservedQuery) -> Result<Vec<Observation>, StoreError>;
+    /// How often each candidate of a fleet wanted another size than was decided, by name.
+    async fn candidate_tallies(&self, query: &TallyQuery) -> Result<Vec<CandidateTally>, StoreError>;
+    /// What people did, newest first, and what became of it.
+    async fn operator_actions(&self, query: &ActionQuery) -> Result<Vec<ActionRecord>, StoreError>;
     /// What a person did, and what became of it.
     async fn operator_action(&self, id: OperatorActionId) -> Result<Option<ActionRecord>, StoreError>;
     /// What changes with every event and every tick of a fleet: who follows it need not ask for more.
@@ -102,6 +106,8 @@ pub struct DecisionHead {
     pub code: ReasonCode,
     /// Why, in one sentence.
     pub reason: String,
+    /// Guards that refused something, in their order.
+    pub refused_by: Vec<Guard>,
     /// How it went, as [`DecisionRow::outcome`] says it.
     pub outcome: String,
 }
@@ -277,6 +283,55 @@ pub struct RecordedQuery {
     pub limit: u32,
 }
 
+/// Since when a fleet's candidates are compared with what was decided.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TallyQuery {
+    /// The fleet.
+    pub fleet: FleetName,
+    /// Decisions that were made, or made again, at this moment or later.
+    pub since: Timestamp,
+    /// The newest so many at most.
+    pub decisions: u32,
+}
+
+/// How often a candidate wanted another size than was decided.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CandidateTally {
+    /// Its name.
+    pub name: String,
+    /// When the oldest of the decisions that are counted was first made.
+    pub since: Timestamp,
+    /// How often it was asked.
+    pub evaluations: i64,
+    /// How often it wanted more hosts than were wanted.
+    pub larger: i64,
+    /// How often it wanted fewer.
+    pub smaller: i64,
+    /// Hosts that it wanted more than were wanted, on average over all evaluations; negative: fewer.
+    pub hosts_more: f64,
+    /// The newest decision from which it differed, and when that was last made.
+    pub differed: Option<(DecisionId, Timestamp)>,
+}
+
+/// Which actions of people are wanted.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ActionQuery {
+    /// On this fleet.
+    pub fleet: Option<FleetName>,
+    /// By this actor: the whole name, or either side of the ` via ` between a person and the token that spoke for them.
+    pub actor: Option<String>,
+    /// At this moment or later.
+    pub since: Option<Timestamp>,
+    /// Before this moment.
+    pub until: Option<Timestamp>,
+    /// Of one of these kinds, by the names that rows carry; empty: of any.
+    pub kinds: Vec<String>,
+    /// After this one, which was the last of the page before.
+    pub after: Option<(Timestamp, OperatorActionId)>,
+    /// At most so many.
+    pub limit: u32,
+}
+
 /// Which observations are wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObservedQuery {
@@ -287,6 +342,26 @@ pub struct ObservedQuery {
     /// Up to this one.
     pub last: Timestamp,
 }
+
+impl OperatorActionKind {
+    /// Every kind, by the name that rows and answers carry.
+    pub const NAMES: [&str; 5] = ["pause", "resume", "set_size", "drain", "evaluate"];
+
+    /// The name that rows and answers carry.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Pause { .. } => "pause",
+            Self::Resume => "resume",
+            Self::SetSize(_) => "set_size",
+            Self::Drain(_) => "drain",
+            Self::Evaluate => "evaluate",
+        }
+    }
+}
+
+/// Between a person and the token that spoke for them, in the name of an actor.
+pub const VIA: &str = " via ";
 
 /// What a person did, and what became of it.
 #[derive(Clone, Debug, PartialEq)]

@@ -27,6 +27,7 @@ mod launch;
 mod lease;
 mod list;
 mod operator;
+mod people;
 mod replica;
 mod transaction;
 
@@ -49,8 +50,9 @@ use crate::domain::ids::{
 use crate::domain::launch::{AbandonReason, Attempt};
 use crate::domain::time::{Timestamp, before};
 use crate::store::history::{
-    ActionRecord, CallRecord, DecisionHead, DecisionQuery, EventQuery, EventRecord, History, ObservedQuery,
-    Pulse, Recorded, RecordedQuery, Refusal, Sample, SeriesQuery, Standing,
+    ActionQuery, ActionRecord, CallRecord, CandidateTally, DecisionHead, DecisionQuery, EventQuery,
+    EventRecord, History, ObservedQuery, Pulse, Recorded, RecordedQuery, Refusal, Sample, SeriesQuery,
+    Standing, TallyQuery,
 };
 use crate::store::memory::rows::Rows;
 use crate::store::memory::transaction::Tx;
@@ -289,8 +291,16 @@ impl History for MemoryStore {
         Ok(self.look(|rows| inputs::observed(rows, query)))
     }
 
+    async fn candidate_tallies(&self, query: &TallyQuery) -> Result<Vec<CandidateTally>, StoreError> {
+        Ok(self.look(|rows| people::tallies(rows, query)))
+    }
+
+    async fn operator_actions(&self, query: &ActionQuery) -> Result<Vec<ActionRecord>, StoreError> {
+        Ok(self.look(|rows| people::actions(rows, query)))
+    }
+
     async fn operator_action(&self, id: OperatorActionId) -> Result<Option<ActionRecord>, StoreError> {
-        Ok(self.look(|rows| history::operator_action(rows, id)))
+        Ok(self.look(|rows| people::action(rows, id)))
     }
 
     async fn pulses(&self) -> Result<BTreeMap<FleetName, Pulse>, StoreError> {

@@ -49,8 +49,9 @@ use crate::domain::ids::{
 use crate::domain::launch::{AbandonReason, Attempt};
 use crate::domain::time::Timestamp;
 use crate::store::history::{
-    ActionRecord, CallRecord, DecisionHead, DecisionQuery, EventQuery, EventRecord, History, ObservedQuery,
-    Pulse, Recorded, RecordedQuery, Refusal, Sample, SeriesQuery, Standing,
+    ActionQuery, ActionRecord, CallRecord, CandidateTally, DecisionHead, DecisionQuery, EventQuery,
+    EventRecord, History, ObservedQuery, Pulse, Recorded, RecordedQuery, Refusal, Sample, SeriesQuery,
+    Standing, TallyQuery,
 };
 pub use crate::store::postgres::audit::{ChainProblem, ChainReport};
 use crate::store::postgres::retry::{Patience, within};
@@ -326,8 +327,16 @@ impl History for PostgresStore {
         transaction!(self, READ, DEADLINE, |tx| inputs::observed(tx, query).await?)
     }
 
+    async fn candidate_tallies(&self, query: &TallyQuery) -> Result<Vec<CandidateTally>, StoreError> {
+        transaction!(self, READ, DEADLINE, |tx| history::tally::tallies(tx, query).await?)
+    }
+
+    async fn operator_actions(&self, query: &ActionQuery) -> Result<Vec<ActionRecord>, StoreError> {
+        transaction!(self, READ, DEADLINE, |tx| history::action::page(tx, query).await?)
+    }
+
     async fn operator_action(&self, id: OperatorActionId) -> Result<Option<ActionRecord>, StoreError> {
-        transaction!(self, READ, DEADLINE, |tx| history::operator_action(tx, id).await?)
+        transaction!(self, READ, DEADLINE, |tx| history::action::one(tx, id).await?)
     }
 
     async fn pulses(&self) -> Result<BTreeMap<FleetName, Pulse>, StoreError> {

@@ -53,22 +53,10 @@ pub struct ActionAnswer {
     pub because: String,
 }
 
-/// The word for a kind of action that rows and answers carry.
-#[must_use]
-pub fn word(kind: &OperatorActionKind) -> &'static str {
-    match kind {
-        OperatorActionKind::Pause { .. } => "pause",
-        OperatorActionKind::Resume => "resume",
-        OperatorActionKind::SetSize(_) => "set_size",
-        OperatorActionKind::Drain(_) => "drain",
-        OperatorActionKind::Evaluate => "evaluate",
-    }
-}
-
 impl From<ActionRecord> for ActionRow {
     fn from(record: ActionRecord) -> Self {
         let ActionRecord { at, action, answer } = record;
-        let kind = word(&action.kind);
+        let kind = action.kind.name();
         let (mut direction, mut until, mut size, mut instance_id) = (None, None, None, None);
         let mut waits = false;
         match action.kind {

@@ -19,6 +19,7 @@ mod lease;
 mod memory;
 mod operators;
 mod outage;
+mod people;
 mod questions;
 mod races;
 mod repeats;

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use chrono::{DurationRound as _, TimeDelta};
 use serde_json::json;
 
-use crate::domain::ids::{DecisionId, FleetName, InstanceId, LaunchId, OperatorActionId};
+use crate::decide::plan::{Effect, Guard, Plan};
+use crate::domain::ids::{DecisionId, FleetName, InstanceId, LaunchId};
 use crate::domain::operation::Operation;
 use crate::domain::time::Timestamp;
 use crate::store::DecisionRow;
 use crate::store::history::{
-    ActionRecord, CallRecord, DecisionHead, DecisionQuery, EventQuery, EventRecord, Pulse, Refusal, Sample,
-    SeriesQuery, Standing,
+    CallRecord, DecisionHead, DecisionQuery, EventQuery, EventRecord, Pulse, Refusal, Sample, SeriesQuery,
+    Standing,
 };
 use crate::store::memory::event::{Event, EventRow};
 use crate::store::memory::rows::{CallRow, Decided, FleetRow, RefusalRow, Rows};
@@ -66,8 +67,14 @@ fn head(rows: &Rows, fleet: &FleetName, one: &Decided) -> DecisionHead {
         size_wanted: row.plan.size_wanted,
         code: row.plan.code,
         reason: bounded(&row.plan.reason),
+        refused_by: refused_by(&row.plan),
         outcome: row.outcome,
     }
+}
+
+fn refused_by(plan: &Plan) -> Vec<Guard> {
+    let refusals = plan.verdicts.iter().filter(|verdict| verdict.effect == Effect::Refuse);
+    refusals.map(|verdict| verdict.guard).collect()
 }
 
 /// Every decision that is kept, with its fleet.
@@ -241,11 +248,6 @@ pub(super) fn samples(rows: &Rows, query: &SeriesQuery) -> Vec<Sample> {
         wanted: wanted(number),
     });
     samples.collect()
-}
-
-pub(super) fn operator_action(rows: &Rows, id: OperatorActionId) -> Option<ActionRecord> {
-    let row = rows.actions.get(&id)?;
-    Some(ActionRecord { at: row.at, action: row.action.clone(), answer: row.answer.clone() })
 }
 
 pub(super) fn pulses(rows: &Rows) -> BTreeMap<FleetName, Pulse> {

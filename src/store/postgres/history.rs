@@ -3,24 +3,25 @@
 //! A parameter that is null takes its condition away. Nothing is prepared under a name, so Postgres plans every question
 //! with its values in it: a condition that says nothing is gone before the plan is made, and the right index is found.
 
+pub(super) mod action;
 pub(super) mod pulse;
 pub(super) mod series;
 pub(super) mod standing;
+pub(super) mod tally;
 
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use crate::decide::plan::{Action, Answer, Granted, Plan};
+use crate::decide::plan::{Action, Plan};
 use crate::domain::ids::{
-    CallId, DecisionId, Epoch, FleetName, InstanceId, LaunchId, OperatorActionId, ReplicaId, TargetGroupArn,
-    Zone,
+    CallId, DecisionId, Epoch, FleetName, InstanceId, LaunchId, ReplicaId, TargetGroupArn, Zone,
 };
-use crate::domain::time::{Timestamp, since};
-use crate::store::history::{ActionRecord, CallRecord, DecisionHead, DecisionQuery, EventQuery, EventRecord};
+use crate::domain::time::Timestamp;
+use crate::store::history::{CallRecord, DecisionHead, DecisionQuery, EventQuery, EventRecord};
 use crate::store::postgres::convert::{nat, word};
 use crate::store::postgres::session::Tx;
 use crate::store::shared::list_limit;
-use crate::store::{DecisionRow, Direction, OperatorAction, OperatorActionKind, StoreError};
+use crate::store::{DecisionRow, StoreError};
 
 /// Calls that one decision shows; one that leads to more is shown by its launches and hosts.
 const CALLS_MAX: i64 = 1_000;
@@ -39,6 +40,7 @@ struct HeadRow {
     size_wanted: i32,
     code: String,
     reason: String,
+    refused_by: Vec<String>,
     outcome: String,
 }
 
@@ -59,6 +61,7 @@ impl TryFrom<HeadRow> for DecisionHead {
             size_wanted: nat(row.size_wanted)?,
             code: word(&row.code)?,
             reason: row.reason,
+            refused_by: row.refused_by.iter().map(|guard| word(guard)).collect::<Result<_, _>>()?,
             outcome: row.outcome,
         })
     }
@@ -72,6 +75,8 @@ macro_rules! heads {
             r#"SELECT d.id, d.at, coalesce(r.last_at, d.at) AS "last_at!", coalesce(r.count, 1) AS "count!", d.fleet,
                       d.replica, d.epoch, d.action::text AS "action!", d.size_before, d.size_wanted,
                       d.plan ->> 'code' AS "code!", d.reason,
+                      ARRAY(SELECT v ->> 'guard' FROM jsonb_array_elements(d.plan -> 'verdicts') v
+                            WHERE v ->> 'effect' = 'refuse') AS "refused_by!",
                       CASE WHEN d.mode = 'dry_run' THEN 'dry_run'
                            ELSE coalesce(
                                (SELECT p.outcome FROM scaler.decision_progress p WHERE p.decision_id = d.id),
@@ -241,53 +246,4 @@ pub(super) async fn events(tx: &mut Tx, query: &EventQuery) -> Result<Vec<EventR
         data: row.data,
     });
     Ok(records.collect())
-}
-
-/// What a person did, and what became of it.
-pub(super) async fn operator_action(
-    tx: &mut Tx,
-    id: OperatorActionId,
-) -> Result<Option<ActionRecord>, StoreError> {
-    let row = sqlx::query!(
-        r#"SELECT o.fleet, o.at, o.actor, o.kind::text AS "kind!", o.reason, o.direction::text, o.until, o.size,
-                  o.instance_id, a.decision_id AS "decision_id?", a.at AS "answered_at?", a.granted AS "granted?",
-                  a.because AS "because?"
-           FROM scaler.operator_action o LEFT JOIN scaler.operator_answer a ON a.action_id = o.id
-           WHERE o.id = $1"#,
-        id.0
-    )
-    .fetch_optional(tx)
-    .await?;
-    let Some(row) = row else { return Ok(None) };
-    let incomplete = || StoreError::Refused(format!("action {id} is a {} without its columns", row.kind));
-    let kind = match row.kind.as_str() {
-        "pause" => OperatorActionKind::Pause {
-            direction: direction(row.direction.as_deref()).ok_or_else(incomplete)?,
-            span: row.until.map(|until| since(until, row.at)),
-        },
-        "resume" => OperatorActionKind::Resume,
-        "set_size" => OperatorActionKind::SetSize(nat(row.size.ok_or_else(incomplete)?)?),
-        "drain" => {
-            OperatorActionKind::Drain(InstanceId::new(row.instance_id.as_deref().ok_or_else(incomplete)?))
-        }
-        "evaluate" => OperatorActionKind::Evaluate,
-        _ => return Err(incomplete()),
-    };
-    let answer = row.decision_id.zip(row.answered_at).zip(row.granted).map(|((decision, at), granted)| {
-        let granted = if granted { Granted::Yes } else { Granted::No };
-        let because = row.because.unwrap_or_default();
-        (DecisionId(decision), at, Answer { request: id, granted, because })
-    });
-    let fleet = FleetName::new(row.fleet);
-    let action = OperatorAction { id, fleet, actor: row.actor, reason: row.reason, kind };
-    Ok(Some(ActionRecord { at: row.at, action, answer }))
-}
-
-fn direction(word: Option<&str>) -> Option<Direction> {
-    match word? {
-        "out" => Some(Direction::Out),
-        "in" => Some(Direction::In),
-        "both" => Some(Direction::Both),
-        _ => None,
-    }
 }
