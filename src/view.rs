@@ -6,6 +6,7 @@
 //! fields are the API's own: its OpenAPI document is made from them.
 
 pub mod action;
+pub mod candidate;
 pub mod decision;
 pub mod event;
 pub mod fleet;

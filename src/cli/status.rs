@@ -2,8 +2,6 @@
 
 mod page;
 
-use std::time::Duration;
-
 use clap::Args;
 use serde::Serialize;
 
@@ -18,10 +16,7 @@ use crate::domain::boot;
 use crate::domain::ids::FleetName;
 use crate::store::postgres::PostgresStore;
 use crate::store::{DecisionFilter, Store};
-use crate::view::fleet::FleetStatus;
-
-/// How far back observations are looked for: those before say nothing about now.
-const HORIZON: Duration = Duration::from_mins(10);
+use crate::view::fleet::{FleetStatus, horizon};
 
 /// `status [FLEET]`.
 #[derive(Debug, Args)]
@@ -62,8 +57,9 @@ async fn look(
     name: &FleetName,
     config: Option<&FleetConfig>,
 ) -> anyhow::Result<FleetStatus> {
-    let budget_span = config.map_or(HORIZON, |config| config.safety.budget_per);
-    let stored = store.fleet_load(name, HORIZON, budget_span).await?;
+    let horizon = horizon(config);
+    let budget_span = config.map_or(horizon, |config| config.safety.budget_per);
+    let stored = store.fleet_load(name, horizon, budget_span).await?;
     let filter = DecisionFilter { fleet: Some(name.clone()), limit: 1, ..DecisionFilter::default() };
     let last = store.decisions(&filter).await?.into_iter().next();
     let boots = store.boots(name, boot::LOOK_BACK, boot::MOST).await?;

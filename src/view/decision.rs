@@ -5,7 +5,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::decide::plan::{
-    Action, Answer, CandidatePlan, PlannedDrain, PlannedLaunch, ReasonCode, Recommendation, Verdict,
+    Action, Answer, CandidatePlan, Effect, Guard, PlannedDrain, PlannedLaunch, ReasonCode, Recommendation,
+    Verdict,
 };
 use crate::decide::signal::Observation;
 use crate::decide::snapshot::CloudView;
@@ -58,6 +59,8 @@ pub struct DecisionSummary {
     pub code: ReasonCode,
     /// Why, in one sentence.
     pub reason: String,
+    /// Guards that refused something, in their order.
+    pub refused_by: Vec<Guard>,
 }
 
 impl From<&DecisionRow> for DecisionSummary {
@@ -76,8 +79,13 @@ impl From<&DecisionRow> for DecisionSummary {
             outcome: row.outcome.clone(),
             code: row.plan.code,
             reason: row.plan.reason.clone(),
+            refused_by: refusing(&row.plan.verdicts),
         }
     }
+}
+
+fn refusing(verdicts: &[Verdict]) -> Vec<Guard> {
+    verdicts.iter().filter(|said| said.effect == Effect::Refuse).map(|said| said.guard).collect()
 }
 
 impl From<&DecisionHead> for DecisionSummary {
@@ -96,6 +104,7 @@ impl From<&DecisionHead> for DecisionSummary {
             outcome: head.outcome.clone(),
             code: head.code,
             reason: head.reason.clone(),
+            refused_by: head.refused_by.clone(),
         }
     }
 }
@@ -146,6 +155,8 @@ pub struct Decision {
     pub cancelled_drains: Vec<InstanceId>,
     /// Rules whose action is part of the outcome.
     pub rules_fired: Vec<String>,
+    /// Guards that refused something, in their order.
+    pub refused_by: Vec<Guard>,
     /// Requests that it answered.
     pub answered: Vec<Answer>,
     /// Whether the cloud could be seen.
@@ -173,6 +184,7 @@ impl From<DecisionRow> for Decision {
             outcome: row.outcome,
             inputs: plan.observation,
             recommendations: plan.recommendations,
+            refused_by: refusing(&plan.verdicts),
             verdicts: plan.verdicts,
             launches: plan.launches,
             drains: plan.drains,

@@ -1,6 +1,7 @@
 //! How a fleet stands, worked out from its configuration and from what is remembered of it.
 
 pub mod boot;
+pub mod next;
 pub mod observed;
 pub mod rule;
 pub mod schedule;
@@ -26,10 +27,12 @@ use crate::domain::time::{Timestamp, after};
 use crate::store::{DecisionRow, Lease, StoredFleet};
 use crate::view::decision::DecisionSummary;
 use crate::view::fleet::boot::BootStatus;
+use crate::view::fleet::next::{Next, Waits};
 use crate::view::fleet::observed::Observed;
 use crate::view::fleet::rule::RuleStatus;
 use crate::view::fleet::schedule::ScheduleStatus;
-use crate::view::words::{left, moment};
+use crate::view::host::OBSERVATION_AGE;
+use crate::view::words::left;
 
 /// How one fleet stands.
 #[derive(Debug, Serialize, ToSchema)]
@@ -115,16 +118,6 @@ impl Size {
     }
 }
 
-/// What a fleet waits for, and when it is looked at again.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Next {
-    /// When the next evaluation is due; null: nobody holds the fleet, so nobody can say.
-    #[serde(serialize_with = "crate::domain::time::json::optional")]
-    pub evaluation_at: Option<DateTime<Utc>>,
-    /// What stands between the fleet and its next change, in words; empty: nothing does.
-    pub waits_for: Vec<String>,
-}
-
 /// How long a change of size still waits.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Cooldowns {
@@ -203,6 +196,18 @@ pub struct LeaseRow {
     pub held: bool,
 }
 
+/// Observations that are older than this are not looked at, whoever would.
+const HORIZON_MAX: Duration = Duration::from_hours(1);
+
+/// How far back observations are of use to say how a fleet stands: as far as its longest rule looks, and its scale-in.
+#[must_use]
+pub fn horizon(config: Option<&FleetConfig>) -> Duration {
+    let Some(config) = config else { return OBSERVATION_AGE };
+    let longest = config.rules.iter().map(|rule| rule.sustained.of).max().unwrap_or(1);
+    let rules = config.interval.saturating_mul(longest.saturating_add(1));
+    rules.max(config.scale_in.window.saturating_add(config.interval)).clamp(OBSERVATION_AGE, HORIZON_MAX)
+}
+
 impl FleetStatus {
     /// Works it out. The rules look at the observations in `stored`, as far back as these go.
     #[must_use]
@@ -233,6 +238,8 @@ impl FleetStatus {
             requests: stored.requests.len(),
             lease: lease.as_ref(),
             last: last_decision.as_ref(),
+            window: &stored.window,
+            wanted: stored.memory.desired,
         };
         Self {
             fleet: name.clone(),
@@ -317,86 +324,6 @@ impl Breaker {
             launch_failures_max: safety.map(|safety| safety.launch_failures_max),
             resets_at,
         }
-    }
-}
-
-/// What a fleet may be waiting for.
-struct Waits<'a> {
-    config: Option<&'a FleetConfig>,
-    hosts: &'a BTreeMap<&'static str, u32>,
-    cooldowns: &'a Cooldowns,
-    pauses: &'a [PauseRow],
-    breaker: &'a Breaker,
-    pools_cooling: usize,
-    requests: usize,
-    lease: Option<&'a LeaseRow>,
-    last: Option<&'a DecisionSummary>,
-}
-
-impl Waits<'_> {
-    /// In the order in which one would ask. Moments are absolute: a sentence stays the same until something happens.
-    fn next(&self) -> Next {
-        let mut waits_for = Vec::new();
-        let held = self.lease.is_some_and(|lease| lease.held);
-        match self.config {
-            None => waits_for.push("its configuration: no file names it, so nobody acts for it".to_owned()),
-            Some(_) if !held => waits_for.push("a replica of the service: nobody holds it".to_owned()),
-            Some(config) if config.mode == Mode::DryRun => {
-                waits_for.push("its mode: in dry-run it is only said what would be done".to_owned());
-            }
-            Some(_) => {}
-        }
-        waits_for.extend(self.pauses.iter().map(PauseRow::wait));
-        if let (true, Some(at)) = (self.breaker.open, self.breaker.resets_at) {
-            waits_for.push(format!("the breaker: launches kept failing; one is tried at {}", moment(at)));
-        }
-        waits_for.extend(self.host_waits());
-        waits_for.extend(self.cooldown_waits());
-        let counted = [
-            (self.pools_cooling, "pool that cools", "pools that cool"),
-            (self.requests, "request", "requests"),
-        ];
-        waits_for.extend(
-            counted
-                .into_iter()
-                .filter(|(count, ..)| *count > 0)
-                .map(|(count, one, more)| crate::view::words::many(count, one, more)),
-        );
-        let interval = self.config.filter(|_| held).map(|config| config.interval);
-        let last_at = self.last.map(|last| last.last_at);
-        Next { evaluation_at: last_at.zip(interval).map(|(at, interval)| after(at, interval)), waits_for }
-    }
-
-    fn host_waits(&self) -> impl Iterator<Item = String> {
-        let count = |states: &[&str]| states.iter().filter_map(|state| self.hosts.get(state)).sum::<u32>();
-        let booting = count(&["pending", "running", "registered"]);
-        let unhealthy = count(&["unhealthy"]);
-        let leaving = count(&["draining", "deregistered", "terminating"]);
-        let hosts = |count: u32| crate::view::words::count(count as usize, "host");
-        [
-            (booting, format!("{} on the way into service", hosts(booting))),
-            (unhealthy, format!("{} to become healthy again", hosts(unhealthy))),
-            (leaving, format!("{} on the way out", hosts(leaving))),
-        ]
-        .into_iter()
-        .filter(|(count, _)| *count > 0)
-        .map(|(_, sentence)| sentence)
-    }
-
-    fn cooldown_waits(&self) -> impl Iterator<Item = String> {
-        [("scale-out", self.cooldowns.scale_out_until), ("scale-in", self.cooldowns.scale_in_until)]
-            .into_iter()
-            .filter_map(|(what, until)| Some(format!("the cooldown of {what}, until {}", moment(until?))))
-    }
-}
-
-impl PauseRow {
-    fn wait(&self) -> String {
-        let until = match self.until {
-            None => "until resumed".to_owned(),
-            Some(until) => format!("until {}", moment(until)),
-        };
-        format!("{}: scale-{} is paused {until}: {}", self.actor, self.direction, self.reason)
     }
 }
 

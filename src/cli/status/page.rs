@@ -67,6 +67,7 @@ impl FleetStatus {
             ("signals", self.signal_lines()),
             ("rules", self.rule_lines()),
             ("cooldown", vec![self.cooldowns.line().into()]),
+            ("held by", self.next.refusals.iter().map(|why| Text::styled(DOUBTFUL, why.as_str())).collect()),
             ("paused", self.pause_lines()),
             ("breaker", vec![self.breaker_line()]),
             ("pools", self.pool_lines()),

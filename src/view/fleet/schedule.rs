@@ -30,10 +30,13 @@ pub struct ScheduleStatus {
     /// Whether it is in force.
     pub in_force: bool,
     /// Since when it is in force; null: it is not.
+    #[serde(serialize_with = "crate::domain::time::json::optional")]
     pub since: Option<DateTime<Utc>>,
     /// Until when it is in force; null: it is not, or no end is in sight.
+    #[serde(serialize_with = "crate::domain::time::json::optional")]
     pub until: Option<DateTime<Utc>>,
     /// When it starts, or starts anew; null: never again.
+    #[serde(serialize_with = "crate::domain::time::json::optional")]
     pub next_start: Option<DateTime<Utc>>,
     /// The same in words, on its own clock: `min 10, until 19:00 Europe/Berlin`.
     pub says: String,

@@ -11,9 +11,10 @@ use crate::decide::policy::Mode;
 use crate::domain::ids::FleetName;
 use crate::store::history::{DecisionHead, Standing};
 use crate::view::decision::DecisionSummary;
+use crate::view::fleet::next::{Next, Waits};
 use crate::view::fleet::observed::Observed;
 use crate::view::fleet::schedule::ScheduleStatus;
-use crate::view::fleet::{Breaker, Cooldowns, LeaseRow, Next, PauseRow, Size, Waits};
+use crate::view::fleet::{Breaker, Cooldowns, LeaseRow, PauseRow, Size};
 use crate::view::fleet::{live, no_hosts, pauses};
 
 /// How one fleet stands, in brief.
@@ -76,6 +77,8 @@ impl FleetSummary {
             requests: standing.requests as usize,
             lease: lease.as_ref(),
             last: last_decision.as_ref(),
+            window: &[],
+            wanted: standing.memory.desired,
         };
         Self {
             mode: config.map(|config| config.mode),
