@@ -3,6 +3,7 @@
 //! Results go to stdout, as tables or as JSON; everything else goes to stderr. The exit code says how it ended (see
 //! `exit`). This is the only layer that knows `anyhow`: below it, every error is a type that says what can be done.
 
+mod actions;
 mod backtest;
 mod check;
 mod cloud;
@@ -107,6 +108,8 @@ enum Command {
     Status(status::StatusArgs),
     /// Show decisions, newest first: what, why, and what came of it
     History(history::HistoryArgs),
+    /// Show who did what to which fleet, newest first: why, and what became of it
+    Actions(actions::ActionsArgs),
     /// Show every host of a fleet, and what each waits for
     Hosts(hosts::HostsArgs),
     /// Stop changes of a fleet's size for a while
@@ -179,6 +182,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Plan(args) => plan::run(&context, args).await,
         Command::Status(args) => status::run(&context, args).await,
         Command::History(args) => history::run(&context, args).await,
+        Command::Actions(args) => actions::run(&context, args).await,
         Command::Hosts(args) => hosts::run(&context, args).await,
         Command::Pause(args) => pause::pause(&context, args).await,
         Command::Resume(args) => pause::resume(&context, args).await,

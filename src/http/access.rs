@@ -42,6 +42,8 @@ pub struct Door {
 pub struct Caller {
     /// The name of the token that was shown; `None`: none is needed.
     pub token: Option<String>,
+    /// What they may do.
+    pub scope: Scope,
 }
 
 /// Where a request comes from.
@@ -97,7 +99,7 @@ impl Door {
         let now = self.clock.elapsed();
         let Some(keeper) = &self.keeper else {
             self.limiter.take(&peer.to_string(), changes, now)?;
-            return Ok(Caller { token: None });
+            return Ok(Caller { token: None, scope: Scope::Operator });
         };
         // Guessing is limited by address, and using by token: behind a proxy every address is the same one.
         let found = match bearer(headers) {
@@ -114,7 +116,7 @@ impl Door {
         if changes && scope < Scope::Operator {
             return Err(self.turn_away("scope", &name, peer, method, path));
         }
-        Ok(Caller { token: Some(name) })
+        Ok(Caller { token: Some(name), scope })
     }
 
     fn turn_away(
@@ -199,7 +201,7 @@ mod tests {
 
     #[test]
     fn an_actor_names_the_token_and_whom_it_speaks_for() {
-        let caller = |token: Option<&str>| Caller { token: token.map(str::to_owned) };
+        let caller = |token: Option<&str>| Caller { token: token.map(str::to_owned), scope: Scope::Operator };
         assert_eq!(caller(None).actor(None), "http");
         assert_eq!(caller(None).actor(Some("ada")), "ada via http");
         assert_eq!(caller(Some("pager-bot")).actor(Some("ada")), "ada via pager-bot");

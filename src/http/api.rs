@@ -8,6 +8,7 @@ mod answer;
 mod body;
 mod hook;
 mod parameters;
+mod people;
 mod read;
 mod series;
 mod stream;
@@ -147,10 +148,13 @@ fn described() -> (Router<Arc<Api>>, OpenApi) {
         .routes(routes!(read::fleet))
         .routes(routes!(read::hosts))
         .routes(routes!(series::series))
+        .routes(routes!(people::candidates))
         .routes(routes!(read::decisions))
         .routes(routes!(read::decision))
         .routes(routes!(read::events))
-        .routes(routes!(read::action))
+        .routes(routes!(people::actions))
+        .routes(routes!(people::action))
+        .routes(routes!(people::session))
         .routes(routes!(write::pause))
         .routes(routes!(write::resume))
         .routes(routes!(write::size))

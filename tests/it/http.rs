@@ -3,6 +3,7 @@
 
 mod hook;
 mod pages;
+pub(crate) mod people;
 mod questions;
 mod secure;
 pub(crate) mod site;

@@ -20,7 +20,7 @@ pub(crate) fn state(name: &str) -> Text {
 /// What came of a decision, or of a call.
 pub(crate) fn outcome(name: &str) -> Text {
     let style = match name {
-        "done" | "ok" => GOOD,
+        "done" | "ok" | "granted" => GOOD,
         "in_progress" | "pending" => MOVING,
         "held" | "partial" | "throttled" | "dry_run" => DOUBTFUL,
         "failed" | "refused" | "unknown" => BAD,

@@ -12,9 +12,11 @@ use uuid::Uuid;
 
 use crate::decide::plan::Action;
 use crate::domain::host::HostState;
-use crate::domain::ids::DecisionId;
+use crate::domain::ids::{DecisionId, FleetName, OperatorActionId};
 use crate::domain::time::{Timestamp, to_micros};
+use crate::http::api::Api;
 use crate::http::problem::Problem;
+use crate::store::OperatorActionKind;
 use crate::store::history::EventKey;
 use crate::view::decision::parse_action;
 use crate::view::words::{Since, hex};
@@ -119,6 +121,35 @@ pub(super) struct EventParameters {
     /// The `next` of the page before; the other parameters stay as they were.
     #[param(value_type = Option<String>)]
     pub(super) cursor: Option<Cursor<EventCursor>>,
+    /// Rows on the page; 50 if left out.
+    #[serde(default)]
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 500)]
+    pub(super) limit: Limit,
+}
+
+/// Which actions of people are wanted.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ActionParameters {
+    /// Only on this fleet.
+    #[param(pattern = "^[a-z0-9-]{1,48}$")]
+    pub(super) fleet: Option<String>,
+    /// Only by this actor: a person, also where a token spoke for them, or a token; or both, as `ada via pager-bot`.
+    #[param(min_length = 1, max_length = 200, pattern = "^[^\\x00]*$")]
+    pub(super) actor: Option<String>,
+    /// At this moment or later.
+    #[param(inline)]
+    pub(super) since: Option<Moment>,
+    /// Before this moment.
+    #[param(inline)]
+    pub(super) until: Option<Moment>,
+    /// Only of these kinds, separated by commas.
+    #[param(inline)]
+    pub(super) action: Option<ActionKinds>,
+    /// The `next` of the page before; the other parameters stay as they were.
+    #[param(value_type = Option<String>)]
+    pub(super) cursor: Option<Cursor<(Timestamp, OperatorActionId)>>,
     /// Rows on the page; 50 if left out.
     #[serde(default)]
     #[param(value_type = Option<u32>, minimum = 1, maximum = 500)]
@@ -254,29 +285,59 @@ impl PartialSchema for Actions {
 
 impl ToSchema for Actions {}
 
+/// Kinds of what people do, separated by commas.
+#[derive(Clone, Debug)]
+pub(super) struct ActionKinds(pub(super) Vec<String>);
+
+impl<'de> Deserialize<'de> for ActionKinds {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        among(deserializer, "kinds", &OperatorActionKind::NAMES).map(Self)
+    }
+}
+
+impl PartialSchema for ActionKinds {
+    fn schema() -> RefOr<Schema> {
+        words_of(&OperatorActionKind::NAMES)
+    }
+}
+
+impl ToSchema for ActionKinds {}
+
+/// Words out of these, separated by commas, and no more of them than there are.
+fn among<'de, D: Deserializer<'de>>(
+    deserializer: D,
+    what: &str,
+    known: &[&str],
+) -> Result<Vec<String>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let words: Vec<String> = text.split(',').map(str::to_owned).collect();
+    if words.len() > known.len() || !words.iter().all(|word| known.contains(&word.as_str())) {
+        let remedy = format!("write {what} out of {}, separated by commas", known.join(", "));
+        return Err(D::Error::custom(remedy));
+    }
+    Ok(words)
+}
+
+/// What [`among`] takes.
+fn words_of(known: &[&str]) -> RefOr<Schema> {
+    let one = known.join("|");
+    let pattern = format!("^({one})(,({one})){{0,{}}}$", known.len() - 1);
+    ObjectBuilder::new().schema_type(Type::String).pattern(Some(pattern)).into()
+}
+
 /// States of a host's life, separated by commas.
 #[derive(Clone, Debug)]
 pub(super) struct States(pub(super) Vec<String>);
 
 impl<'de> Deserialize<'de> for States {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let states: Vec<String> = text.split(',').map(str::to_owned).collect();
-        if states.len() > HostState::NAMES.len()
-            || !states.iter().all(|state| HostState::NAMES.contains(&state.as_str()))
-        {
-            let remedy = format!("write states out of {}, separated by commas", HostState::NAMES.join(", "));
-            return Err(D::Error::custom(remedy));
-        }
-        Ok(Self(states))
+        among(deserializer, "states", &HostState::NAMES).map(Self)
     }
 }
 
 impl PartialSchema for States {
     fn schema() -> RefOr<Schema> {
-        let one = HostState::NAMES.join("|");
-        let pattern = format!("^({one})(,({one})){{0,9}}$");
-        ObjectBuilder::new().schema_type(Type::String).pattern(Some(pattern)).into()
+        words_of(&HostState::NAMES)
     }
 }
 
@@ -323,6 +384,23 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for Cursor<T> {
             .map(Self)
             .ok_or_else(|| D::Error::custom("take the next of the page before, as it is"))
     }
+}
+
+/// A fleet that a list is narrowed to, if it is known.
+pub(super) async fn known_fleet(api: &Api, name: Option<&str>) -> Result<Option<FleetName>, Problem> {
+    match name {
+        Some(name) => api.fleet_ever(&api.configuration(), name).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Text to look for, if it is some and the database can hold it.
+pub(super) fn text(name: &'static str, given: Option<String>) -> Result<Option<String>, Problem> {
+    let fits = |text: &String| (1..=200).contains(&text.chars().count()) && !text.contains('\0');
+    if given.as_ref().is_none_or(fits) {
+        return Ok(given);
+    }
+    Err(Problem::parameter(name, format!("{name}: write 1 to 200 characters")))
 }
 
 /// An id in a path.

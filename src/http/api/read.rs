@@ -11,26 +11,22 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::config::fleet::FleetConfig;
 use crate::domain::boot;
-use crate::domain::ids::{DecisionId, FleetName, OperatorActionId};
+use crate::domain::ids::{DecisionId, FleetName};
 use crate::http::api::Api;
 use crate::http::api::answer::fresh;
 use crate::http::api::parameters::{
-    Cursor, DecisionParameters, EventCursor, EventParameters, HostParameters, Problems, id, query,
+    Cursor, DecisionParameters, EventCursor, EventParameters, HostParameters, Problems, id, known_fleet,
+    query, text,
 };
 use crate::http::problem::Problem;
 use crate::store::DecisionFilter;
 use crate::store::history::{DecisionQuery, EventQuery};
-use crate::view::action::ActionRow;
 use crate::view::decision::{Decision, DecisionDetail, DecisionSummary};
 use crate::view::event::Event;
-use crate::view::fleet::FleetStatus;
 use crate::view::fleet::summary::FleetSummary;
+use crate::view::fleet::{FleetStatus, horizon};
 use crate::view::host::{HostRow, OBSERVATION_AGE, Seen, order};
-
-/// Rules look at observations that are this old at most, as far as they are shown.
-const HORIZON_MAX: Duration = Duration::from_hours(1);
 
 /// Every fleet.
 #[derive(Serialize, ToSchema)]
@@ -98,17 +94,11 @@ pub(super) async fn fleet(
     let config = configuration.fleets.get(&name);
     let history = api.history()?;
     let budget_span = config.map_or(OBSERVATION_AGE, |config| config.safety.budget_per);
-    let stored = history.fleet_load(&name, config.map_or(OBSERVATION_AGE, horizon), budget_span).await?;
+    let stored = history.fleet_load(&name, horizon(config), budget_span).await?;
     let filter = DecisionFilter { fleet: Some(name.clone()), limit: 1, ..DecisionFilter::default() };
     let last = history.decisions(&filter).await?.into_iter().next();
     let boots = history.boots(&name, boot::LOOK_BACK, boot::MOST).await?;
     fresh(&headers, &FleetStatus::of(&name, config, stored, last.as_ref(), &boots))
-}
-
-/// As far back as the longest rule looks.
-fn horizon(config: &FleetConfig) -> Duration {
-    let longest = config.rules.iter().map(|rule| rule.sustained.of).max().unwrap_or(1);
-    config.interval.saturating_mul(longest.saturating_add(1)).clamp(OBSERVATION_AGE, HORIZON_MAX)
 }
 
 /// Hosts of a fleet.
@@ -219,13 +209,6 @@ pub(super) async fn decisions(
     fresh(&headers, &Decisions { decisions: heads.iter().map(DecisionSummary::from).collect(), next })
 }
 
-async fn known_fleet(api: &Api, name: Option<&str>) -> Result<Option<FleetName>, Problem> {
-    match name {
-        Some(name) => api.fleet_ever(&api.configuration(), name).await.map(Some),
-        None => Ok(None),
-    }
-}
-
 /// One decision in full: what it was made from, what each rule and target would have liked, what each guard said, and the
 /// calls to the cloud that followed.
 #[utoipa::path(
@@ -281,11 +264,7 @@ pub(super) async fn events(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let parameters: EventParameters = query(&uri)?;
-    let subject_fits =
-        |subject: &String| (1..=200).contains(&subject.chars().count()) && !subject.contains('\0');
-    if !parameters.subject.as_ref().is_none_or(subject_fits) {
-        return Err(Problem::parameter("subject", "subject: write 1 to 200 characters"));
-    }
+    let subject = text("subject", parameters.subject)?;
     let history = api.history()?;
     let fleet = known_fleet(&api, parameters.fleet.as_deref()).await?;
     let now = history.now().await?;
@@ -295,7 +274,7 @@ pub(super) async fn events(
         since: parameters.since.map(|moment| moment.at(now)),
         until: parameters.until.map(|moment| moment.at(now)),
         kinds: parameters.kind.map(|words| words.0).unwrap_or_default(),
-        subject: parameters.subject,
+        subject,
         after: parameters.cursor.map(|cursor| cursor.0.into()),
         limit: limit + 1,
     };
@@ -304,28 +283,4 @@ pub(super) async fn events(
     records.truncate(limit as usize);
     let next = records.last().filter(|_| more).map(|last| Cursor(EventCursor::from(last.key())).write());
     fresh(&headers, &Events { events: records.into_iter().map(Event::from).collect(), next })
-}
-
-/// What a person did or asked for, and what became of it.
-#[utoipa::path(
-    get,
-    path = "/actions/{id}",
-    tag = "actions",
-    params(("id" = uuid::Uuid, Path, description = "The action's id, as the write that made it gave it")),
-    responses(
-        (status = 200, description = "The action", body = ActionRow),
-        (status = 304, description = "Nothing has changed since that ETag"),
-        Problems
-    )
-)]
-pub(super) async fn action(
-    State(api): State<Arc<Api>>,
-    Path(text): Path<String>,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    let wanted = OperatorActionId(id(&text)?);
-    let Some(record) = api.history()?.operator_action(wanted).await? else {
-        return Err(Problem::unknown("unknown_action", format!("there is no action {wanted}")).about("id"));
-    };
-    fresh(&headers, &ActionRow::from(record))
 }

@@ -241,6 +241,13 @@ async fn a_pause_holds_what_it_says_until_it_is_ended() {
     run(program().args(["resume", "web", "--actor", "grace", "--config"]).arg(fleet.folder.path())).ended(0);
     assert_eq!(fleet.json(&["status", "web"])[0]["pauses"], serde_json::json!([]));
     fleet.call(&["set-size", "web", "3", "--reason", "quiet", "--wait", "50s"]).ended(0);
+    let did = fleet.json(&["actions", "web", "--actor", "grace"]);
+    assert_eq!((&did[0]["action"], &did[1]), (&Value::from("resume"), &Value::Null), "{did}");
+    let page = fleet.call(&["actions"]).ended(0).stdout;
+    let sizes = page.lines().filter(|line| line.contains("set_size") && line.contains("granted")).count();
+    assert_eq!((page.lines().count(), sizes), (6, 3), "{page}");
+    assert!(page.contains("pause in until ") && page.contains("deploy of v7"), "{page}");
+    assert_eq!(fleet.json(&["actions", "--since", "2100-01-01T00:00:00Z"]), serde_json::json!([]));
     fleet.stop().await;
 }
 

@@ -9,13 +9,14 @@ use serde_json::json;
 
 use super::program::{Folder, Running, WEB, call, program, run, service_file};
 
-const COMMANDS: [&str; 18] = [
+const COMMANDS: [&str; 19] = [
     "serve",
     "migrate",
     "check",
     "plan",
     "status",
     "history",
+    "actions",
     "hosts",
     "pause",
     "resume",
@@ -60,6 +61,8 @@ fn a_wrong_command_line_is_exit_code_2_and_speaks_on_stderr() {
         vec!["history", "--action", "explode"],
         vec!["history", "--since", "yesterday"],
         vec!["history", "--limit", "0"],
+        vec!["actions", "--since", "yesterday"],
+        vec!["actions", "--limit", "0"],
         vec!["status", "--output", "yaml"],
         vec!["status", "--color", "sometimes"],
         vec!["status", "--watch", "--interval", "500ms"],
@@ -170,6 +173,7 @@ fn every_command_refuses_a_broken_folder_with_code_2() {
     for line in [
         vec!["status"],
         vec!["history"],
+        vec!["actions"],
         vec!["hosts", "web"],
         vec!["plan", "web"],
         vec!["serve"],
