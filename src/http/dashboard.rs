@@ -30,13 +30,14 @@ const SVG: &str = "image/svg+xml";
 const DOCUMENT: (&str, &str) = ("text/html; charset=utf-8", include_str!("dashboard/index.html"));
 
 /// Where the document is answered; the script in it knows what to show there.
-const ADDRESSES: [&str; 3] = ["/", "/fleets/{name}", "/decisions/{id}"];
+const ADDRESSES: [&str; 4] = ["/", "/actions", "/fleets/{name}", "/decisions/{id}"];
 
 /// What the document loads: path, media type and text.
-const ASSETS: [(&str, &str, &str); 18] = [
+const ASSETS: [(&str, &str, &str); 20] = [
     ("/assets/actions.js", JAVASCRIPT, include_str!("dashboard/actions.js")),
     ("/assets/api.js", JAVASCRIPT, include_str!("dashboard/api.js")),
     ("/assets/bars.js", JAVASCRIPT, include_str!("dashboard/bars.js")),
+    ("/assets/beside.js", JAVASCRIPT, include_str!("dashboard/beside.js")),
     ("/assets/chart.js", JAVASCRIPT, include_str!("dashboard/chart.js")),
     ("/assets/charts.js", JAVASCRIPT, include_str!("dashboard/charts.js")),
     ("/assets/decision.js", JAVASCRIPT, include_str!("dashboard/decision.js")),
@@ -49,6 +50,7 @@ const ASSETS: [(&str, &str, &str); 18] = [
     ("/assets/overview.js", JAVASCRIPT, include_str!("dashboard/overview.js")),
     ("/assets/parts.css", CSS, include_str!("dashboard/parts.css")),
     ("/assets/parts.js", JAVASCRIPT, include_str!("dashboard/parts.js")),
+    ("/assets/people.js", JAVASCRIPT, include_str!("dashboard/people.js")),
     ("/assets/style.css", CSS, include_str!("dashboard/style.css")),
     ("/assets/token.js", JAVASCRIPT, include_str!("dashboard/token.js")),
     ("/assets/words.js", JAVASCRIPT, include_str!("dashboard/words.js")),

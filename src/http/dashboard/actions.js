@@ -3,7 +3,7 @@
 
 import { get, key, post } from "./api.js";
 import { h, morphChildren } from "./dom.js";
-import { decisionPath, link } from "./parts.js";
+import { decisionPath, link, said } from "./parts.js";
 import { count } from "./words.js";
 
 const ANSWER_EVERY = 1_000;
@@ -141,7 +141,7 @@ function refusal(problem) {
     return [h("p", { class: "refused" }, h("b", null, "This token may look and not act. "), "Changes take a token with the scope operator.")];
   }
   const again = problem.status === 0 ? " Whether it was recorded is not known; asking again is safe, for it is the same request." : "";
-  return [h("p", { class: "refused" }, h("b", null, `${problem.title ?? "Failed"}. `), problem.message, again)];
+  return [h("p", { class: "refused" }, h("b", null, `${problem.title ?? "Failed"}. `), said(problem.message), again)];
 }
 
 /** A request is answered by the fleet's next decision: waits for it and says what it was. */
@@ -154,13 +154,13 @@ async function tellOutcome(recorded, place, dialog) {
     action = await get(`/actions/${recorded.action_id}`).catch(() => action);
   }
   const { answer } = action;
-  const said = {
+  const told = {
     done: ["granted", "Done, and recorded."],
     granted: ["granted", "Granted: "],
     refused: ["refused", "Refused: "],
     pending: ["", `Recorded; ${waits}. No decision has answered it yet.`],
   }[action.outcome] ?? ["", action.outcome];
   place.replaceChildren(
-    h("p", { class: said[0] }, h("b", null, said[1]), answer?.because, " ", answer ? link(decisionPath(answer.decision_id), "The decision") : null));
+    h("p", { class: told[0] }, h("b", null, told[1]), answer ? said(answer.because, answer.at) : null, " ", answer ? link(decisionPath(answer.decision_id), "The decision") : null));
   place.querySelector("a")?.addEventListener("click", () => dialog.close());
 }

@@ -69,8 +69,21 @@ function tellTime(path, { at }, response) {
   if (moment) setClock(moment);
 }
 
-/** A token that was changed may see other things. */
-export const forget = () => known.clear();
+/** What whoever reads may do: `viewer` or `operator`, and by which token; null: not known yet. */
+export const session = { token: null, scope: null };
+
+/** Asks what the token may do. It is asked anew with every page, for a token's scope can be changed. */
+export const learn = async () => void Object.assign(session, await get("/session"));
+
+/** Why whoever reads may change nothing; null: they may, or it is not known, and then the service says it. */
+export const barred = () =>
+  session.scope === "viewer" ? `The token ${session.token} may look and not act: changes take a token with the scope operator.` : null;
+
+/** A token that was changed may see and do other things. */
+export function forget() {
+  known.clear();
+  Object.assign(session, { token: null, scope: null });
+}
 
 /** A new key: what is sent again under it is done once. `crypto.randomUUID` is not there over plain HTTP. */
 export function key() {

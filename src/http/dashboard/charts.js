@@ -4,7 +4,7 @@ import { chart, nearest } from "./chart.js";
 import { h } from "./dom.js";
 import { spanChoice } from "./fleet.js";
 import { decisionPath, section, table } from "./parts.js";
-import { action, clock, number, value } from "./words.js";
+import { action, clock, number, spoken, value } from "./words.js";
 
 const SIGNALS = 6;
 const TABLE_ROWS = 30;
@@ -42,7 +42,7 @@ function sizeChart(series, fleet, common) {
     title: "Hosts",
     lines: [line("healthy", "one", sizes.healthy, { filled: true }), line("wanted", "two", sizes.wanted), line("load asks for", "three", sizes.recommended)],
     levels,
-    marks: series.decisions.map((one) => ({ at: Date.parse(one.at), href: decisionPath(one.decision_id), kind: one.action, text: one.reason })),
+    marks: series.decisions.map((one) => ({ at: Date.parse(one.at), href: decisionPath(one.decision_id), kind: one.action, text: spoken(one.reason, one.at) })),
     whole: true,
     format: number,
     height: TALL,

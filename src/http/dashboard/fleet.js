@@ -1,16 +1,19 @@
 // A fleet's page: how it stands, what it was over time, its hosts, its decisions, and what an operator may ask of it.
 
 import { draining, pausing, resuming, resizing } from "./actions.js";
-import { get } from "./api.js";
+import { barred, get } from "./api.js";
 import { judged, signalRow, sizeBar } from "./bars.js";
+import { candidates, schedules } from "./beside.js";
 import { charts } from "./charts.js";
 import { h } from "./dom.js";
 import { judge } from "./judge.js";
-import { ago, badge, counted, decisionPath, facts, kind, link, section, sizes, table } from "./parts.js";
-import { clock, count, now, outcome, relative, span } from "./words.js";
+import { actionsPath, ago, at, badge, bounds, counted, decisionPath, facts, kind, link, said, section, sizes, table } from "./parts.js";
+import { count, now, outcome, relative, span } from "./words.js";
 
 const SPANS = ["1h", "6h", "24h", "7d"];
 const POINTS = 300;
+/** How often a candidate differed is looked up once in so long: the answer opens thousands of decisions. */
+const COMPARE_EVERY = 60_000;
 const ROWS = 25;
 const HOSTS = 500;
 const LIVE = "pending,running,registered,healthy,unhealthy,draining,deregistered,terminating";
@@ -34,6 +37,15 @@ export function fleetView(name, redraw, reload) {
     },
   };
   const base = `/fleets/${encodeURIComponent(name)}`;
+  let compared = { since: null, at: 0, tallies: [] };
+  const compare = async (fleet, since) => {
+    if (fleet.candidates.length === 0) return [];
+    if (compared.since !== since || now() - compared.at > COMPARE_EVERY) {
+      const { candidates: tallies } = await get(`${base}/candidates?since=${since}`);
+      compared = { since, at: now(), tallies };
+    }
+    return compared.tallies;
+  };
   const load = async () => {
     const { span: since, filter, gone, rows } = chosen;
     const actions = FILTERS[filter] ? `&action=${FILTERS[filter]}` : "";
@@ -43,7 +55,7 @@ export function fleetView(name, redraw, reload) {
       get(`${base}/hosts?limit=${HOSTS}${gone ? "" : `&state=${LIVE}`}`),
       get(`/decisions?fleet=${encodeURIComponent(name)}&limit=${rows}${actions}`),
     ]);
-    return { fleet, series, hosts, decisions };
+    return { fleet, series, hosts, decisions, tallies: await compare(fleet, since), since };
   };
   const render = (data) => page(data, { chosen, choose, pointer, reload });
   return { fleet: name, title: () => name, load, render };
@@ -59,8 +71,11 @@ function page(data, tools) {
       fleet.mode === "dry-run" ? h("span", { class: "badge plain" }, "Dry-run: decides, and does nothing") : null),
     findings.length ? h("ul", { class: "findings" }, findings.map((one) => h("li", { class: one.level }, one.text))) : null,
     buttons(fleet, tools),
+    barred() ? h("p", { class: "fine", id: "barred", "data-key": "barred" }, barred()) : null,
     h("div", { class: "grid" }, standing(fleet), following(fleet), measured(fleet)),
     charts(data.series, fleet, tools),
+    schedules(fleet),
+    candidates(fleet, data.tallies, data.since),
     hostList(data.hosts, fleet, tools),
     decisionList(data.decisions, tools),
     rules(fleet),
@@ -69,12 +84,17 @@ function page(data, tools) {
 
 function buttons(fleet, { reload }) {
   const paused = fleet.pauses.length > 0;
+  const button = (id, text, unfit, act) => {
+    const why = barred() ?? unfit;
+    return h("button", { type: "button", id, disabled: why !== null, title: why, "aria-describedby": barred() ? "barred" : null, on: { click: () => act(fleet, reload) } }, text);
+  };
   return h(
     "div",
     { class: "buttons actions" },
-    h("button", { type: "button", id: "pause", on: { click: () => pausing(fleet, reload) } }, "Pause …"),
-    h("button", { type: "button", id: "resume", disabled: !paused, title: paused ? null : "It is not paused", on: { click: () => resuming(fleet, reload) } }, "Resume …"),
-    h("button", { type: "button", id: "set-size", disabled: fleet.mode === null, title: fleet.mode === null ? "No file configures it" : null, on: { click: () => resizing(fleet, reload) } }, "Set size …"),
+    button("pause", "Pause …", null, pausing),
+    button("resume", "Resume …", paused ? null : "It is not paused", resuming),
+    button("set-size", "Set size …", fleet.mode === null ? "No file configures it" : null, resizing),
+    link(actionsPath(fleet.fleet), "Who did what"),
   );
 }
 
@@ -86,7 +106,7 @@ function standing(fleet) {
     { class: "card" },
     h("p", { class: "size" }, h("b", null, hosts.healthy), ` ${hosts.healthy === 1 ? "host serves" : "hosts serve"}, ${size.wanted ?? "none"} wanted`),
     sizeBar(fleet),
-    h("p", { class: "fine" }, size.max === null ? "No bounds configured" : `min ${size.min}, max ${size.max}`),
+    h("p", { class: "fine" }, bounds(size)),
     facts(
       ["Hosts", there.join(", ") || "none"],
       size.reserved > 0 && ["Being bought", count(size.reserved, "host")],
@@ -104,11 +124,11 @@ function following(fleet) {
     "Why, and what comes next",
     { class: "card" },
     last
-      ? [h("p", { class: "sentence" }, link(decisionPath(last.decision_id), last.reason)),
+      ? [h("p", { class: "sentence" }, link(decisionPath(last.decision_id), said(last.reason, last.at))),
         h("p", { class: "fine" }, outcome(last.outcome), ", ", ago(last.at), last.count > 1 ? ` and ${count(last.count - 1, "time")} since` : null)]
       : h("p", { class: "fine" }, "Nothing was decided yet"),
     facts(
-      ["Waits for", next.waits_for.length ? h("ul", { class: "waits" }, next.waits_for.map((wait) => h("li", null, wait))) : "nothing"],
+      ["Waits for", next.waits_for.length ? h("ul", { class: "waits" }, next.waits_for.map((wait) => h("li", null, said(wait)))) : "nothing"],
       ["Scale-out", cools(cooldowns.scale_out_until)],
       ["Scale-in", cools(cooldowns.scale_in_until)],
       ["Next look", next.evaluation_at ? relative(next.evaluation_at) : "nobody evaluates it"],
@@ -151,10 +171,10 @@ function hostList({ hosts, next }, fleet, { chosen, choose, reload }) {
       h("td", null, h("span", { class: `state ${host.state}` }, host.state), h("div", { class: "fine" }, "for ", ago(host.since).textContent.replace(" ago", ""))),
       h("td", null, host.zone, h("div", { class: "fine" }, host.instance_type)),
       h("td", { class: "nowrap" }, span(host.age_seconds)),
-      h("td", null, host.waits_for, host.deadline ? h("div", { class: "fine" }, `${host.deadline.then} ${relative(host.deadline.at)}`) : null),
+      h("td", null, said(host.waits_for), host.deadline ? h("div", { class: "fine" }, `${host.deadline.then} ${relative(host.deadline.at)}`) : null),
       h("td", { class: "mono nowrap" }, host.address ?? "–"),
       h("td", null, GONE.has(host.state) ? null
-        : h("button", { type: "button", class: "small", "aria-label": `Drain ${host.instance_id}`, on: { click: () => draining(fleet, host, reload) } }, "Drain …")),
+        : h("button", { type: "button", class: "small", "aria-label": `Drain ${host.instance_id}`, disabled: barred() !== null, title: barred(), "aria-describedby": barred() ? "barred" : null, on: { click: () => draining(fleet, host, reload) } }, "Drain …")),
     );
   const heads = ["Host", "State", "Zone", "Age", "Waits for", "Address", h("span", { class: "hidden" }, "Action")];
   return section(
@@ -171,9 +191,9 @@ function decisionList({ decisions, next }, { chosen, choose }) {
     h(
       "tr",
       { "data-key": one.decision_id },
-      h("td", { class: "nowrap" }, h("time", { datetime: one.at }, clock(one.at)), h("div", { class: "fine" }, one.count > 1 ? `${one.count} times` : relative(one.at))),
+      h("td", { class: "nowrap" }, at(one.at), h("div", { class: "fine" }, one.count > 1 ? `${one.count} times` : relative(one.at))),
       h("td", { class: "nowrap" }, kind(one.action), " ", sizes(one)),
-      h("td", null, link(decisionPath(one.decision_id), one.reason)),
+      h("td", null, link(decisionPath(one.decision_id), said(one.reason, one.at))),
       h("td", null, outcome(one.outcome)),
     );
   return section(

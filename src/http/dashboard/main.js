@@ -1,14 +1,15 @@
 // The page's frame: which view stands at this address, when it is loaded anew, and what is said where it cannot be.
 
-import { forget, token } from "./api.js";
+import { forget, learn, token } from "./api.js";
 import { decisionView } from "./decision.js";
 import { h, morphChildren } from "./dom.js";
 import { fleetView } from "./fleet.js";
 import { follow } from "./live.js";
 import { overview } from "./overview.js";
 import { notice } from "./parts.js";
+import { peopleView } from "./people.js";
 import { askForToken } from "./token.js";
-import { span } from "./words.js";
+import { span, zone } from "./words.js";
 
 const LATE = 15_000;
 const SECOND = 1_000;
@@ -19,6 +20,7 @@ const state = { view: null, data: null, problem: null, heardAt: null, loading: f
 const ROUTES = [
   [/^\/$/, () => overview],
   [/^\/fleets\/([^/]+)$/, (name) => fleetView(decodeURIComponent(name), redraw, reload)],
+  [/^\/actions$/, () => peopleView(redraw, reload)],
   [/^\/decisions\/([^/]+)$/, (id) => decisionView(decodeURIComponent(id))],
 ];
 
@@ -56,7 +58,7 @@ async function reload() {
   const { turn, view } = state;
   Object.assign(state, { loading: true, again: false });
   try {
-    const data = await view.load();
+    const [data] = await Promise.all([view.load(), learn()]);
     if (turn !== state.turn) return;
     Object.assign(state, { data, problem: null, heardAt: Date.now() });
   } catch (problem) {
@@ -141,6 +143,7 @@ function theme() {
 }
 
 theme();
+document.getElementById("zone").textContent = `Times are by this browser's clock: ${zone()}. Point at one for UTC.`;
 document.getElementById("token").addEventListener("click", () => {
   token.set(null);
   forget();

@@ -4,7 +4,7 @@ import { get } from "./api.js";
 import { judged, signalRow, sizeBar } from "./bars.js";
 import { h } from "./dom.js";
 import { inOrder } from "./judge.js";
-import { ago, badge, decisionPath, fleetPath, link, notice } from "./parts.js";
+import { actionsPath, ago, badge, bounds, decisionPath, fleetPath, link, notice, said } from "./parts.js";
 import { count, relative } from "./words.js";
 
 const SIGNALS = 3;
@@ -30,7 +30,7 @@ function page(fleets) {
   }
   const order = inOrder(fleets);
   return [
-    h("div", { class: "head" }, h("h1", null, "Fleets"), verdict(order)),
+    h("div", { class: "head" }, h("h1", null, "Fleets"), verdict(order), link(actionsPath(), "Who did what")),
     h("div", { class: "row heads", "aria-hidden": "true" },
       ["Fleet", "Size", "Signals", "Last decision", "Next"].map((head) => h("span", null, head))),
     h("ul", { class: "fleets" }, order.map(row)),
@@ -73,13 +73,12 @@ function row({ fleet, level, findings }) {
 /** Now, wanted, and the bounds. */
 export function sizeCell(fleet) {
   const { size, hosts } = fleet;
-  const bounds = size.max === null ? "no bounds configured" : `min ${size.min}, max ${size.max}`;
   const wanted = size.wanted === null ? "nothing wanted yet" : `${size.wanted} wanted`;
   return [
     h("p", { class: "size" },
       h("b", null, hosts.healthy), h("span", null, hosts.healthy === 1 ? " host serves, " : " hosts serve, "), h("span", null, wanted)),
     sizeBar(fleet),
-    h("p", { class: "fine" }, bounds),
+    h("p", { class: "fine" }, bounds(size)),
   ];
 }
 
@@ -95,7 +94,7 @@ function why(last) {
   if (!last) return h("p", { class: "fine" }, "Nothing was decided yet");
   const again = last.count > 1 ? ` and ${count(last.count - 1, "time")} since, last ` : null;
   return [
-    h("p", { class: "sentence" }, link(decisionPath(last.decision_id), last.reason)),
+    h("p", { class: "sentence" }, link(decisionPath(last.decision_id), said(last.reason, last.at))),
     h("p", { class: "fine" }, ago(last.at), again, again ? ago(last.last_at) : null),
   ];
 }
@@ -107,7 +106,7 @@ function next({ next: { evaluation_at: at, waits_for: waits } }) {
   return [
     waits.length ? h("p", { class: "fine" }, "Waits for") : h("p", null, "Waits for nothing."),
     waits.length
-      ? h("ul", { class: "waits" }, waits.slice(0, WAITS).map((wait) => h("li", null, wait)), more > 0 ? h("li", null, `and ${more} more`) : null)
+      ? h("ul", { class: "waits" }, waits.slice(0, WAITS).map((wait) => h("li", null, said(wait))), more > 0 ? h("li", null, `and ${more} more`) : null)
       : null,
     h("p", { class: "fine" }, when),
   ];

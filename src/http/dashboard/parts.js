@@ -2,7 +2,7 @@
 
 import { h } from "./dom.js";
 import { LEVEL_WORDS } from "./judge.js";
-import { action, clock, relative } from "./words.js";
+import { action, clock, pieces, relative, utc } from "./words.js";
 
 const SIGNS = { problem: "✕", warning: "!", changing: "↻", well: "✓" };
 
@@ -12,13 +12,27 @@ export const badge = (level) =>
 
 /** A moment, as long ago; the time itself on hover and for programs. */
 export const ago = (moment) =>
-  h("time", { datetime: moment, title: clock(moment), class: "ago" }, relative(moment));
+  h("time", { datetime: moment, title: `${clock(moment)} here; ${utc(moment)}`, class: "ago" }, relative(moment));
+
+/** A moment by the reader's clock; in UTC on hover. */
+export const at = (moment, text = clock(moment)) => h("time", { datetime: moment, title: utc(moment) }, text);
+
+/** A sentence of the service's: times in it, which it writes in UTC, are shown by the reader's clock as all others are. */
+export const said = (sentence, near) => pieces(sentence, near).map((piece) => (piece.moment ? at(piece.moment, piece.text) : piece));
+
+/** `min 6 (schedule office-hours), max 12`: whose bound it is, where it is not the fleet's own. */
+export function bounds({ min, min_by: minBy, max, max_by: maxBy }) {
+  if (max === null) return "no bounds configured";
+  const by = (name) => (name ? ` (schedule ${name})` : "");
+  return `min ${min}${by(minBy)}, max ${max}${by(maxBy)}`;
+}
 
 /** A link that the page itself follows. */
 export const link = (to, ...children) => h("a", { href: to }, ...children);
 
 export const fleetPath = (name) => `/fleets/${encodeURIComponent(name)}`;
 export const decisionPath = (id) => `/decisions/${encodeURIComponent(id)}`;
+export const actionsPath = (fleet) => (fleet ? `/actions?fleet=${encodeURIComponent(fleet)}` : "/actions");
 export const hostPath = (fleet, id) => `${fleetPath(fleet)}#${id}`;
 
 /** `3 → 5`, or `5` where nothing changes. */

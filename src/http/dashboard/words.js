@@ -38,6 +38,51 @@ export function clock(moment) {
   return today ? clockOf.format(at) : `${day.format(at)}, ${clockOf.format(at)}`;
 }
 
+const utcClock = new Intl.DateTimeFormat("en-GB", {
+  weekday: "short", day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit", timeZone: "UTC",
+});
+
+/** The moment in UTC, in full: as logs, the command line and the audit views write it. */
+export const utc = (moment) => `${utcClock.format(new Date(moment))} UTC`;
+
+/** The reader's zone, and how far it is from UTC now: `Europe/Berlin (UTC+1)`. */
+export function zone() {
+  const parts = new Intl.DateTimeFormat("en-GB", { timeZoneName: "shortOffset" }).formatToParts(new Date(now()));
+  const offset = parts.find((part) => part.type === "timeZoneName").value.replace("GMT", "UTC");
+  const name = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  return name === "UTC" ? name : `${name} (${offset})`;
+}
+
+/** A time that the service wrote into a sentence, always in UTC: `2026-11-22 02:30:05Z`, or `02:30:05Z` of about then. */
+const WRITTEN = /(?:(\d{4}-\d\d-\d\d)[ T])?(?<![\d:])(\d\d:\d\d:\d\d)(?:\.\d+)?Z/g;
+const HALF_A_DAY = 43_200_000;
+
+/** A sentence in pieces: text as it is, and of each time in it the moment and how the reader's clock shows it. */
+export function pieces(sentence, near) {
+  const found = [];
+  let rest = 0;
+  for (const match of sentence.matchAll(WRITTEN)) {
+    const [all, date, time] = match;
+    const then = date ? new Date(`${date}T${time}Z`) : nearest(time, near);
+    if (Number.isNaN(then.getTime())) continue;
+    found.push(sentence.slice(rest, match.index), { moment: then.toISOString(), text: date ? clock(then) : clockOf.format(then) });
+    rest = match.index + all.length;
+  }
+  return [...found, sentence.slice(rest)].filter((piece) => piece !== "");
+}
+
+/** The moment at this time of day that is nearest to another one. */
+function nearest(time, near) {
+  const about = new Date(near ?? now());
+  const then = new Date(`${about.toISOString().slice(0, 10)}T${time}Z`);
+  const apart = then - about;
+  if (Math.abs(apart) <= HALF_A_DAY) return then;
+  return new Date(then.getTime() - Math.sign(apart) * 2 * HALF_A_DAY);
+}
+
+/** The sentence as the reader's clock tells it, where only text will do. */
+export const spoken = (sentence, near) => pieces(sentence, near).map((piece) => piece.text ?? piece).join("");
+
 /** The same, as short as an axis wants it. */
 export const tick = (at, days) => (days ? day.format(at) : shortClock.format(at));
 

@@ -1,7 +1,10 @@
 //! What an operator asks for in the page is done, and stands in the audit trail under their name and with their reason;
 //! what a viewer asks for is not.
 
-use super::browser::Browser;
+use serde_json::json;
+
+use super::browser::{Browser, Screen};
+use super::looks::faults;
 use crate::http::site::Site;
 use crate::http::tokens::token;
 
@@ -101,15 +104,37 @@ async fn a_viewer_sees_everything_and_changes_nothing() {
     let browser = Browser::start().await;
     signed_in(&browser, &site, "/fleets/web", &eve).await;
     browser.until_says("#page", "2 hosts serve, 2 wanted").await;
-    for action in ["#pause", "#set-size", "#page tr[id] button"] {
-        browser.click(action).await;
-        confirmed(&browser, "let me", "This token may look and not act.").await;
-        browser.click("dialog button[type=button]").await;
-        browser.until_gone("dialog").await;
-    }
+    // It is said before anybody tries: every control is off, and one sentence says why.
+    browser.until_says("#barred", "The token eve may look and not act").await;
+    let free = "[...document.querySelectorAll('.actions button, #page tr[id] button')].filter((one) => !one.disabled || !one.title)";
+    assert_eq!(browser.value(&format!("{free}.length")).await, json!(0));
+    assert_eq!(
+        browser.value("document.querySelectorAll('.actions button, #page tr[id] button').length").await,
+        json!(5)
+    );
+    let mut wrong = browser.complaints(&["401"]).await;
+    wrong.extend(faults(&browser, "a viewer", &Screen::ALL).await);
+    assert!(wrong.is_empty(), "{wrong:#?}");
     assert_eq!(recorded(&site).await, []);
     // Taken back, it shows nothing any more.
     browser.click("#token").await;
     browser.until_says("dialog", "A token is needed").await;
     browser.until("nothing is shown", "!document.body.textContent.includes('hosts serve')").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_whose_scope_is_taken_away_is_told_so() {
+    let (ada, file) = token("ada", "operator");
+    let site = Site::with_tokens(Some(&file)).await;
+    let browser = Browser::start().await;
+    signed_in(&browser, &site, "/fleets/web", &ada).await;
+    browser.until("pausing is on", "document.querySelector('#pause')?.disabled === false").await;
+    browser.click("#pause").await;
+    // Meanwhile it may only look: the dialogue that is open says so, and the page from then on.
+    std::fs::write(site.folder.join("tokens.toml"), file.replace("operator", "viewer")).unwrap();
+    browser.until("it is known", "document.querySelector('#pause').disabled").await;
+    confirmed(&browser, "let me", "This token may look and not act.").await;
+    browser.click("dialog button[type=button]").await;
+    browser.until_says("#barred", "The token ada may look and not act").await;
+    assert_eq!(recorded(&site).await, []);
 }
