@@ -65,8 +65,11 @@ first() {
 until [[ -n $(first '/fleets/web/hosts?limit=1' next) && -n $(first '/decisions?limit=1' next) ]]; do
   sleep 0.2
 done
-action=$(curl -sf "$base/api/v1/fleets/web/evaluate" -H 'content-type: application/json' \
-  -d '{"reason": "the API is tested"}' | grep -o '"action_id":"[^"]*"' | cut -d '"' -f 4)
+ask() {
+  curl -sf "$base/api/v1/fleets/web/evaluate" -H 'content-type: application/json' -d '{"reason": "the API is tested"}'
+}
+ask >/dev/null
+action=$(ask | grep -o '"action_id":"[^"]*"' | cut -d '"' -f 4)
 cat >"$work/schemathesis.toml" <<TOML
 [parameters]
 "path.fleet" = "web"
@@ -74,6 +77,10 @@ cat >"$work/schemathesis.toml" <<TOML
 [[operations]]
 include-path = "/decisions"
 parameters = { "query.fleet" = "web", "query.cursor" = "$(first '/decisions?limit=1' next)" }
+
+[[operations]]
+include-path = "/actions"
+parameters = { "query.fleet" = "web", "query.cursor" = "$(first '/actions?limit=1' next)" }
 
 [[operations]]
 include-path = "/events"

@@ -31,7 +31,7 @@ export function candidates({ candidates: known, last_decision: last }, tallies, 
   if (known.length === 0 || !last) return null;
   const counted = new Map(tallies.map((tally) => [tally.name, tally]));
   const real = h("tr", { "data-key": "" },
-    h("td", null, h("b", null, "In force")),
+    h("td", { class: "nowrap" }, h("b", null, "In force")),
     h("td", { class: "nowrap" }, kind(last.action), " ", sizes(last)),
     h("td", null, link(decisionPath(last.decision_id), said(last.reason, last.at))),
     h("td", { class: "fine" }, "is what is done"));
@@ -61,8 +61,9 @@ function often(tally) {
   const { evaluations, larger, smaller, hosts_more: more, differed_at: when, differed_decision_id: id } = tally;
   if (larger + smaller === 0) return `never differed in ${count(evaluations, "evaluation")}`;
   const ways = [larger && `${larger} larger`, smaller && `${smaller} smaller`].filter(Boolean).join(", ");
+  const mean = Math.abs(more) < 0.005 ? "as many hosts" : `${number(Math.abs(more))} hosts ${more < 0 ? "fewer" : "more"}`;
   return [
     h("p", null, `differed in ${larger + smaller} of ${count(evaluations, "evaluation")}: ${ways}`),
-    h("p", { class: "fine" }, `${number(Math.abs(more))} hosts ${more < 0 ? "fewer" : "more"} on average; last `, link(decisionPath(id), ago(when))),
+    h("p", { class: "fine" }, `${mean} on average; last `, link(decisionPath(id), ago(when))),
   ];
 }

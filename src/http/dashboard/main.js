@@ -142,8 +142,14 @@ function theme() {
   });
 }
 
+/** Whose clock the page's times are by. */
+function clockLine() {
+  const known = zone();
+  return known === "UTC" ? "Times are in UTC, as this browser's clock is." : `Times are by this browser's clock: ${known}. Point at one for UTC.`;
+}
+
 theme();
-document.getElementById("zone").textContent = `Times are by this browser's clock: ${zone()}. Point at one for UTC.`;
+document.getElementById("zone").textContent = clockLine();
 document.getElementById("token").addEventListener("click", () => {
   token.set(null);
   forget();

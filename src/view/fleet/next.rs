@@ -110,10 +110,7 @@ impl Waits<'_> {
         };
         let sentence = |guard: &Guard| match guard {
             Guard::Window => Some(self.window_wait(config)),
-            Guard::MissingData => Some(
-                "what is not known: a signal without a value, too few hosts heard, or the cloud out of sight"
-                    .to_owned(),
-            ),
+            Guard::MissingData => Some("what is not known: a signal, silent hosts, or the cloud".to_owned()),
             Guard::Projection => {
                 Some("a lighter load: the hosts that would stay could not carry it".to_owned())
             }

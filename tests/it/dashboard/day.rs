@@ -128,6 +128,36 @@ order = "oldest"
 termination_budget = { count = 40, per = "1h" }
 "#;
 
+/// What `web` has besides: a floor for the day and a ceiling for a sale, and two policies that are tried.
+const WEB_TOO: &str = r#"
+[[schedule]]
+name = "day"
+start = "0 6 * * *"
+end = "0 2 * * *"
+timezone = "Europe/Berlin"
+size = { min = 4 }
+
+[[schedule]]
+name = "sale"
+start = "0 18 24 DEC *"
+end = "0 23 24 DEC *"
+timezone = "Europe/Berlin"
+size = { max = 24 }
+
+[[candidate]]
+name = "calmer"
+cooldown = { scale_out = "3m", scale_in = "10m" }
+
+[[candidate]]
+name = "leaner"
+
+[[candidate.target]]
+name = "cpu-75"
+signal = "cpu.avg"
+value = 0.75
+tolerance = 0.10
+"#;
+
 fn group(name: &str) -> TargetGroupArn {
     TargetGroupArn::new(DEFAULT_TARGET_GROUP.replace("web", name))
 }
@@ -140,7 +170,8 @@ fn file(name: &str, port: u16) -> String {
         "batch" => ("live", 1, 4, r#"["subnet-d"]"#),
         _ => ("dry-run", 1, 4, r#"["subnet-a"]"#),
     };
-    FLEET
+    let besides = if name == "web" { WEB_TOO } else { "" };
+    format!("{FLEET}{besides}")
         .replace("NAME", name)
         .replace("MODE", mode)
         .replace("MIN", &min.to_string())

@@ -36,6 +36,7 @@ async fn every_page_is_sound_and_can_be_used_by_everybody_on_every_screen() {
         "/fleets/search",
         "/fleets/batch",
         "/fleets/staging",
+        "/actions",
         &format!("/decisions/{decision}"),
     ] {
         browser.open(&format!("http://{}{path}", site.address)).await;

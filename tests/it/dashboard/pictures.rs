@@ -57,6 +57,17 @@ fn decoded(text: &Value) -> Vec<u8> {
     bytes.collect()
 }
 
+/// What people did on that day, beside the pause: a picture of the page that tells it wants some.
+async fn people(site: &Site) {
+    let api = json!({"reason": "the cache is warm again", "actor": "grace", "size": 5});
+    site.post("/fleets/api/size", &api).await.with(202);
+    let look = json!({"reason": "is the image there now?", "actor": "ada"});
+    site.post("/fleets/batch/evaluate", &look).await.with(202);
+    let asked = "/actions?action=set_size";
+    let answered = site.until(asked, |page| page["actions"][0]["outcome"] != "pending").await;
+    assert_eq!(answered["actions"][0]["outcome"], "granted", "{answered}");
+}
+
 async fn open(browser: &Browser, site: &Site, path: &str) {
     browser.open(&format!("http://{}{path}", site.address)).await;
 }
@@ -67,6 +78,7 @@ async fn the_documents_show_the_page_as_it_is() {
     let site = day(LENGTH, SPEED).await;
     let pause = json!({"reason": "the index is built anew", "direction": "in", "actor": "ada", "for": "2h"});
     site.post("/fleets/search/pause", &pause).await.with(200);
+    people(&site).await;
     site.until("/fleets/batch", |fleet| fleet["breaker"]["open"] == true).await;
     tokio::time::sleep(LENGTH.mul_f64(0.2)).await;
     let browser = Browser::start().await;
@@ -74,12 +86,14 @@ async fn the_documents_show_the_page_as_it_is() {
     open(&browser, &site, "/").await;
     take(&browser, "overview", 1600).await;
     open(&browser, &site, "/fleets/web").await;
-    take(&browser, "fleet", 1480).await;
+    take(&browser, "fleet", 1800).await;
     browser.click("#set-size").await;
     browser.fill("#size", "12").await;
     browser.fill("#reason", "the final begins at nine").await;
     take(&browser, "actions", 900).await;
     browser.press(super::browser::ESCAPE).await;
+    open(&browser, &site, "/actions").await;
+    take(&browser, "people", 900).await;
     open(&browser, &site, &format!("/decisions/{}", richest(&site, "web").await)).await;
     take(&browser, "decision", 1700).await;
     assert_eq!(browser.complaints(&[]).await, Vec::<String>::new());
