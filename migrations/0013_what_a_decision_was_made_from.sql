@@ -1,4 +1,4 @@
--- Why: whoever doubts a decision should be able to make it again. What it was made from is kept with it for eight days, in
+-- Why: whoever doubts a decision should be able to make it again. What it was made from is kept with it for two days, in
 -- the decision's own transaction: the document as it was written (json, not jsonb: a float must come back as the very one),
 -- the policy once for all decisions that share it, and the observations before it in the window's own rows, which are kept
 -- as long. It is not history, which is kept for ever: it goes when it is old. But until then nobody may change it, and the
@@ -50,7 +50,7 @@ SELECT i.decision_id, i.at, i.fleet, i.format, i.program, i.doc AS inputs, p.doc
 FROM scaler.decision_input i
 JOIN scaler.decision d ON d.id = i.decision_id
 JOIN scaler.decision_policy p ON p.fleet = i.fleet AND p.digest = i.policy;
-COMMENT ON VIEW audit.decision_inputs IS 'What decisions of the last eight days were made from; fleet-scaler backtest --recorded --again makes them again.';
+COMMENT ON VIEW audit.decision_inputs IS 'What decisions of the last two days were made from; fleet-scaler backtest --recorded --again makes them again.';
 COMMENT ON COLUMN audit.decision_inputs.decision_id IS 'The decision.';
 COMMENT ON COLUMN audit.decision_inputs.at IS 'When it was made.';
 COMMENT ON COLUMN audit.decision_inputs.fleet IS 'The fleet.';

@@ -249,7 +249,7 @@ pub struct Sample {
 
 /// How long what a decision was made from is kept, the observations that it looked back on included. The decision itself
 /// is kept for ever.
-pub const INPUTS_KEPT: Duration = Duration::from_hours(8 * 24);
+pub const INPUTS_KEPT: Duration = Duration::from_hours(2 * 24);
 
 /// A decision with what it was made from.
 #[derive(Clone, Debug, PartialEq)]

@@ -23,8 +23,9 @@ use fleet_scaler::domain::ids::{
 use fleet_scaler::domain::launch::{AbandonReason, Attempt};
 use fleet_scaler::domain::time::Timestamp;
 use fleet_scaler::store::history::{
-    ActionRecord, CallRecord, DecisionHead, DecisionQuery, EventQuery, EventRecord, History, ObservedQuery,
-    Pulse, Recorded, RecordedQuery, Refusal, Sample, SeriesQuery, Standing,
+    ActionQuery, ActionRecord, CallRecord, CandidateTally, DecisionHead, DecisionQuery, EventQuery,
+    EventRecord, History, ObservedQuery, Pulse, Recorded, RecordedQuery, Refusal, Sample, SeriesQuery,
+    Standing, TallyQuery,
 };
 use fleet_scaler::store::postgres::PostgresStore;
 use fleet_scaler::store::{
@@ -108,6 +109,8 @@ every_method! { History:
     samples(query: &SeriesQuery) -> Vec<Sample>;
     recorded(query: &RecordedQuery) -> Vec<Recorded>;
     observed(query: &ObservedQuery) -> Vec<Observation>;
+    candidate_tallies(query: &TallyQuery) -> Vec<CandidateTally>;
+    operator_actions(query: &ActionQuery) -> Vec<ActionRecord>;
     operator_action(id: OperatorActionId) -> Option<ActionRecord>;
     pulses() -> BTreeMap<FleetName, Pulse>;
     refusals_record(refusals: &[Refusal]) -> ();

@@ -219,7 +219,7 @@ fn remember(tx: &mut Tx<'_>, fence: &Fence, plan: &Plan) {
     memory.rules_fired.extend(plan.rules_fired.iter().map(|rule| (rule.clone(), now)));
 }
 
-/// Keeps what is old bounded: inputs and the observations that they point at go after eight days, but for the newest
+/// Keeps what is old bounded: inputs and the observations that they point at go after two days, but for the newest
 /// observations, which a window may need however slow the fleet is.
 fn prune(tx: &mut Tx<'_>, fence: &Fence) {
     let old = before(tx.now, INPUTS_KEPT);

@@ -40,7 +40,7 @@ pub(super) async fn keep(
     Ok(())
 }
 
-/// Keeps what is old bounded: inputs and the observations that they point at go after eight days, but for the newest
+/// Keeps what is old bounded: inputs and the observations that they point at go after two days, but for the newest
 /// observations, which a window may need however slow the fleet is. A policy goes after the last of its decisions. However
 /// much has piled up, one commit takes only so much of it away.
 ///

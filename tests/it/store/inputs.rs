@@ -19,7 +19,7 @@ on_both_stores![
     of_a_run_the_first_ones_inputs_are_kept,
     a_commit_that_is_refused_keeps_no_inputs,
     inputs_are_read_page_by_page_and_of_one_fleet,
-    inputs_go_after_eight_days_and_the_decision_stays,
+    inputs_go_after_two_days_and_the_decision_stays,
 ];
 
 /// Everything that is recorded of the fleet, page by page of two.
@@ -107,7 +107,7 @@ async fn inputs_are_read_page_by_page_and_of_one_fleet(world: World) {
     assert_eq!(ids(&world.store.recorded(&query).await.unwrap()), wanted[1..3]);
 }
 
-async fn inputs_go_after_eight_days_and_the_decision_stays(world: World) {
+async fn inputs_go_after_two_days_and_the_decision_stays(world: World) {
     world.commit(&decision(Action::ScaleOut, 1, 2, world.now().await)).await;
     let again = async || super::fixture::take(&*world.store, "web", "replica-1").await;
     world.subject.pass(INPUTS_KEPT.saturating_sub(HOUR)).await;
