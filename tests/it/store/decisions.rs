@@ -325,8 +325,8 @@ async fn the_window_is_cut_at_the_horizon_and_pruned_beyond_its_bound() {
     let world = World::new().await;
     sqlx::query(
         "INSERT INTO scaler.observation
-         SELECT 'web', clock_timestamp() - interval '2 hours' - n * interval '1 minute', '{}'
-         FROM generate_series(1, 4400) n",
+         SELECT 'web', clock_timestamp() - interval '2 hours' - n * interval '30 seconds', '{}'
+         FROM generate_series(1, 8000) n",
     )
     .execute(&world.db().pool())
     .await
@@ -338,11 +338,11 @@ async fn the_window_is_cut_at_the_horizon_and_pruned_beyond_its_bound() {
     let old = before(world.now().await, Duration::from_hours(2));
     world.commit(&decision(Action::Hold, 1, 1, old)).await;
     assert!(world.load().await.window.is_empty(), "two hours is beyond a horizon of one");
-    assert_eq!(kept().await, 3_401, "one commit takes a thousand away");
+    assert_eq!(kept().await, 7_001, "one commit takes a thousand away");
     for size in 1..3 {
         world.commit(&decision(Action::ScaleOut, size, size + 1, before(old, Duration::from_secs(1)))).await;
     }
-    let two_days = 2 * 24 * 60 - 2 * 60;
+    let two_days = (2 * 24 - 2) * 60 * 2;
     assert!((two_days..two_days + 5).contains(&kept().await), "what is younger than two days stays");
     sqlx::query("UPDATE scaler.observation SET at = at - interval '30 days'")
         .execute(&world.db().pool())
