@@ -193,7 +193,26 @@ impl From<EventKey> for EventCursor {
 
 /// How many rows a page has.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Limit(pub(super) u32);
+pub(super) struct Limit(u32);
+
+impl Limit {
+    /// Rows to ask for: one more than the page has tells whether there is another page.
+    pub(super) fn to_ask(self) -> u32 {
+        self.0 + 1
+    }
+
+    /// Leaves the page's own rows, and gives the cursor of the next page if there is one: where the last row stands.
+    pub(super) fn cut<T, K: Serialize>(
+        self,
+        rows: &mut Vec<T>,
+        place: impl FnOnce(&T) -> K,
+    ) -> Option<String> {
+        let most = self.0 as usize;
+        let more = rows.len() > most;
+        rows.truncate(most);
+        rows.last().filter(|_| more).map(|last| Cursor(place(last)).write())
+    }
+}
 
 impl Default for Limit {
     fn default() -> Self {

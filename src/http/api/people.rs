@@ -16,9 +16,7 @@ use crate::domain::time::before;
 use crate::http::access::Caller;
 use crate::http::api::Api;
 use crate::http::api::answer::fresh;
-use crate::http::api::parameters::{
-    ActionParameters, Cursor, Moment, Problems, id, known_fleet, query, text,
-};
+use crate::http::api::parameters::{ActionParameters, Moment, Problems, id, known_fleet, query, text};
 use crate::http::problem::Problem;
 use crate::store::history::{ActionQuery, TallyQuery};
 use crate::view::action::ActionRow;
@@ -62,7 +60,6 @@ pub(super) async fn actions(
     let history = api.history()?;
     let fleet = known_fleet(&api, parameters.fleet.as_deref()).await?;
     let now = history.now().await?;
-    let limit = parameters.limit.0;
     let question = ActionQuery {
         fleet,
         actor,
@@ -70,12 +67,10 @@ pub(super) async fn actions(
         until: parameters.until.map(|moment| moment.at(now)),
         kinds: parameters.action.map(|kinds| kinds.0).unwrap_or_default(),
         after: parameters.cursor.map(|cursor| cursor.0),
-        limit: limit + 1,
+        limit: parameters.limit.to_ask(),
     };
     let mut records = history.operator_actions(&question).await?;
-    let more = records.len() > limit as usize;
-    records.truncate(limit as usize);
-    let next = records.last().filter(|_| more).map(|last| Cursor((last.at, last.action.id)).write());
+    let next = parameters.limit.cut(&mut records, |last| (last.at, last.action.id));
     fresh(&headers, &ActionList { actions: records.into_iter().map(ActionRow::from).collect(), next })
 }
 

@@ -152,13 +152,9 @@ pub(super) async fn hosts(
             (host.state.is_final(), host.launched_at, host.id.as_str()) > (ended, launched_at, last.as_str())
         });
     }
-    let limit = parameters.limit.0 as usize;
-    let more = hosts.len() > limit;
-    hosts.truncate(limit);
-    let next = hosts
-        .last()
-        .filter(|_| more)
-        .map(|host| Cursor((host.state.is_final(), host.launched_at, host.id.to_string())).write());
+    let next = parameters
+        .limit
+        .cut(&mut hosts, |host| (host.state.is_final(), host.launched_at, host.id.to_string()));
     let hosts = hosts.into_iter().map(|host| HostRow::of(host, config, &seen, at)).collect();
     fresh(&headers, &Hosts { at, fleet, hosts, next })
 }
@@ -193,19 +189,16 @@ pub(super) async fn decisions(
     let history = api.history()?;
     let fleet = known_fleet(&api, parameters.fleet.as_deref()).await?;
     let now = history.now().await?;
-    let limit = parameters.limit.0;
     let question = DecisionQuery {
         fleet,
         since: parameters.since.map(|moment| moment.at(now)),
         until: parameters.until.map(|moment| moment.at(now)),
         actions: parameters.action.map(|actions| actions.0).unwrap_or_default(),
         after: parameters.cursor.map(|cursor| cursor.0),
-        limit: limit + 1,
+        limit: parameters.limit.to_ask(),
     };
     let mut heads = history.decision_heads(&question).await?;
-    let more = heads.len() > limit as usize;
-    heads.truncate(limit as usize);
-    let next = heads.last().filter(|_| more).map(|head| Cursor((head.at, head.id)).write());
+    let next = parameters.limit.cut(&mut heads, |head| (head.at, head.id));
     fresh(&headers, &Decisions { decisions: heads.iter().map(DecisionSummary::from).collect(), next })
 }
 
@@ -268,7 +261,6 @@ pub(super) async fn events(
     let history = api.history()?;
     let fleet = known_fleet(&api, parameters.fleet.as_deref()).await?;
     let now = history.now().await?;
-    let limit = parameters.limit.0;
     let question = EventQuery {
         fleet,
         since: parameters.since.map(|moment| moment.at(now)),
@@ -276,11 +268,9 @@ pub(super) async fn events(
         kinds: parameters.kind.map(|words| words.0).unwrap_or_default(),
         subject,
         after: parameters.cursor.map(|cursor| cursor.0.into()),
-        limit: limit + 1,
+        limit: parameters.limit.to_ask(),
     };
     let mut records = history.events(&question).await?;
-    let more = records.len() > limit as usize;
-    records.truncate(limit as usize);
-    let next = records.last().filter(|_| more).map(|last| Cursor(EventCursor::from(last.key())).write());
+    let next = parameters.limit.cut(&mut records, |last| EventCursor::from(last.key()));
     fresh(&headers, &Events { events: records.into_iter().map(Event::from).collect(), next })
 }
