@@ -5,6 +5,8 @@
 
 use sqlx::{Executor as _, PgPool};
 
+use fleet_scaler::store::history::INPUTS_KEPT;
+
 use crate::cli::program::WEB;
 use crate::site::{Plan, Site};
 use crate::support::{TestDatabase, sql};
@@ -17,6 +19,8 @@ const HOSTS: u32 = 200;
 const DAYS: u32 = 30;
 /// A decision that is not the one before it every so many minutes; every twelfth changes the size.
 const DECISION_MINUTES: u32 = 10;
+/// An observation every so many seconds, for as long as they are kept.
+const OBSERVATION_SECONDS: u64 = 10;
 
 /// The month, with a service that reads it.
 pub(crate) struct Month {
@@ -96,9 +100,13 @@ async fn some_decisions(pool: &PgPool) -> Vec<String> {
     sqlx::query_scalar(query).fetch_all(pool).await.unwrap()
 }
 
+/// A candidate that would have had fewer hosts, as it stands in a plan.
+const CANDIDATE: &str = r#"{"candidates":[{"name":"leaner","action":"scale_in","size_wanted":190,"recommended":190,"reason":"Scale in 200 → 190: cpu.avg 0.50, 0.60 wanted"}]}"#;
+
 /// What fills the month, in order.
-fn statements() -> [(&'static str, String); 7] {
+fn statements() -> [(&'static str, String); 8] {
     let decisions = DAYS * 24 * 60 / DECISION_MINUTES;
+    let observations = INPUTS_KEPT.as_secs() / OBSERVATION_SECONDS;
     let fleets =
         format!("(SELECT 'fleet-' || lpad(n::text, 2, '0') AS fleet FROM generate_series(1, {FLEETS}) n) f");
     [
@@ -116,7 +124,7 @@ fn statements() -> [(&'static str, String); 7] {
                  SELECT gen_random_uuid(), f.fleet, now() - k * interval '{DECISION_MINUTES} minutes', d.replica, d.epoch, d.mode,
                         (CASE WHEN k % 24 = 0 THEN 'scale_out' WHEN k % 24 = 12 THEN 'scale_in' ELSE 'hold' END)::scaler.decision_action,
                         {HOSTS}, {HOSTS} + CASE WHEN k % 24 = 0 THEN 2 WHEN k % 24 = 12 THEN -2 ELSE 0 END,
-                        d.reason || ' (' || k || ')', d.signature, d.plan
+                        d.reason || ' (' || k || ')', d.signature, d.plan || '{CANDIDATE}'::jsonb
                  FROM {fleets} CROSS JOIN generate_series(1, {decisions}) k
                  CROSS JOIN (SELECT * FROM scaler.decision WHERE fleet = 'web' ORDER BY length(plan::text) DESC LIMIT 1) d"
             ),
@@ -148,12 +156,21 @@ fn statements() -> [(&'static str, String); 7] {
                 .to_owned(),
         ),
         (
+            "people",
+            format!(
+                "INSERT INTO scaler.operator_action (id, fleet, at, actor, kind, reason, size)
+                 SELECT gen_random_uuid(), f.fleet, now() - k * interval '72 minutes', (ARRAY['ada', 'grace', 'linus'])[1 + k % 3],
+                        'set_size', 'a busy hour', {HOSTS} + k % 5
+                 FROM {fleets} CROSS JOIN generate_series(1, {DAYS} * 20) k"
+            ),
+        ),
+        (
             "observations",
             format!(
                 "INSERT INTO scaler.observation (fleet, at, doc)
-                 SELECT f.fleet, now() - k * interval '15 seconds', jsonb_set(o.doc, '{{values,cpu.avg}}',
+                 SELECT f.fleet, now() - k * interval '{OBSERVATION_SECONDS} seconds', jsonb_set(o.doc, '{{values,cpu.avg}}',
                         jsonb_build_object('heard', u, 'if_idle', u, 'if_busy', u))
-                 FROM {fleets} CROSS JOIN generate_series(1, 1000) k
+                 FROM {fleets} CROSS JOIN generate_series(1, {observations}) k
                  CROSS JOIN LATERAL (SELECT 0.5 + 0.2 * sin(k / 40.0) AS u) value
                  CROSS JOIN (SELECT * FROM scaler.observation WHERE fleet = 'web' ORDER BY at DESC LIMIT 1) o"
             ),

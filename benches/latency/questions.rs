@@ -27,10 +27,11 @@ type Question = (&'static str, fn(&Month, usize) -> Vec<String>);
 const LIVE: &str = "pending,running,registered,healthy,unhealthy,draining,deregistered,terminating";
 const CHANGES: &str = "scale_out,scale_in,repair,replace,manual";
 
-const QUESTIONS: [Question; 17] = [
+const QUESTIONS: [Question; 22] = [
     ("page: overview", |_, _| with_files(&["/api/v1/fleets".to_owned()])),
     ("page: fleet", |_, round| with_files(&fleet_page(&fleet(round)))),
     ("page: decision", |month, round| with_files(&[decision(month, round)])),
+    ("page: who did what", |_, _| with_files(&["/api/v1/actions?limit=50".to_owned()])),
     ("`/fleets`", |_, _| vec!["/api/v1/fleets".to_owned()]),
     ("`/fleets/{fleet}`", |_, round| vec![format!("/api/v1/fleets/{}", fleet(round))]),
     ("`/fleets/{fleet}/series`, an hour", |_, round| vec![series(&fleet(round), "1h")]),
@@ -45,6 +46,14 @@ const QUESTIONS: [Question; 17] = [
     ("`/decisions/{id}`", |month, round| vec![decision(month, round)]),
     ("`/events`, newest", |_, _| vec!["/api/v1/events?limit=100".to_owned()]),
     ("`/events`, of one fleet", |_, round| vec![format!("/api/v1/events?fleet={}&limit=100", fleet(round))]),
+    ("`/fleets/{fleet}/candidates`, a day", |_, round| {
+        vec![format!("/api/v1/fleets/{}/candidates?since=24h", fleet(round))]
+    }),
+    ("`/actions`, of one fleet", |_, round| {
+        vec![format!("/api/v1/actions?fleet={}&limit=100", fleet(round))]
+    }),
+    ("`/actions`, of one person", |_, _| vec!["/api/v1/actions?actor=ada&limit=100".to_owned()]),
+    ("`/session`", |_, _| vec!["/api/v1/session".to_owned()]),
     ("`/actions/{id}`", |month, _| vec![format!("/api/v1/actions/{}", month.action)]),
     ("`/openapi.json`", |_, _| vec!["/api/v1/openapi.json".to_owned()]),
 ];
