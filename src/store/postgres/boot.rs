@@ -7,27 +7,28 @@ use sqlx::types::Json;
 use crate::domain::boot::Boot;
 use crate::domain::ids::{FleetName, Zone};
 use crate::domain::launch::LaunchTemplate;
-use crate::domain::time::since;
+use crate::domain::time::{before, since};
 use crate::store::StoreError;
-use crate::store::postgres::convert::secs;
+use crate::store::postgres::fleet;
 use crate::store::postgres::session::Tx;
 
 /// The newest first.
 pub(super) async fn boots(
     tx: &mut Tx,
-    fleet: &FleetName,
+    name: &FleetName,
     span: Duration,
     most: u32,
 ) -> Result<Vec<Boot>, StoreError> {
+    let now = fleet::now(tx).await?;
     let rows = sqlx::query!(
         r#"SELECT h.zone, h.launched_at, h.healthy_at AS "healthy_at!", l.template AS "template: Json<LaunchTemplate>"
            FROM scaler.host h JOIN scaler.launch l ON l.id = h.launch_id
            WHERE h.fleet = $1 AND h.healthy_at IS NOT NULL AND h.launch_id IS NOT NULL
-             AND h.healthy_at >= clock_timestamp() - make_interval(secs => $2)
+             AND h.healthy_at >= $2
            ORDER BY h.healthy_at DESC, h.instance_id COLLATE "C"
            LIMIT $3"#,
-        fleet.as_str(),
-        secs(span),
+        name.as_str(),
+        before(now, span),
         i64::from(most),
     )
     .fetch_all(tx)

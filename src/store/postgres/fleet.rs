@@ -8,12 +8,15 @@ use sqlx::types::Json;
 use crate::decide::signal::Observation;
 use crate::decide::snapshot::{FleetMemory, Pause, PoolHealth};
 use crate::domain::ids::{Epoch, FleetName, InstanceId, InstanceType, Pool, ReplicaId, TargetGroupArn, Zone};
-use crate::domain::time::Timestamp;
-use crate::store::postgres::convert::{nat, secs};
+use crate::domain::time::{Timestamp, before};
+use crate::store::postgres::convert::nat;
 use crate::store::postgres::session::Tx;
 use crate::store::postgres::{host, inputs, launch, operator};
 use crate::store::shared::WINDOW_MAX;
 use crate::store::{Lease, StoreError, StoredFleet};
+
+/// The cloud shows hosts for about an hour after their end; so long they are no orphans.
+const ENDED_SHOWN: Duration = Duration::from_hours(2);
 
 pub(super) async fn now(tx: &mut Tx) -> Result<Timestamp, StoreError> {
     Ok(sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "now!""#).fetch_one(tx).await?)
@@ -26,7 +29,8 @@ pub(super) async fn names(tx: &mut Tx) -> Result<Vec<FleetName>, StoreError> {
     Ok(names.into_iter().map(FleetName::new).collect())
 }
 
-/// The transaction reads one snapshot, so the parts fit together.
+/// The transaction reads one snapshot, so the parts fit together. What is read since some moment has that moment as a
+/// parameter: by `clock_timestamp()` no index can be searched, and every tick would go through all that ever was.
 pub(super) async fn load(
     tx: &mut Tx,
     fleet: &FleetName,
@@ -41,12 +45,12 @@ pub(super) async fn load(
         memory,
         hosts: host::alive(tx, fleet).await?,
         letting_go: letting_go(tx, fleet).await?,
-        ended: ended(tx, fleet).await?,
+        ended: ended(tx, fleet, before(now, ENDED_SHOWN)).await?,
         launches: launch::open(tx, fleet).await?,
-        window: window(tx, fleet, horizon).await?,
+        window: window(tx, fleet, before(now, horizon)).await?,
         pools: pools(tx, fleet).await?,
         requests: operator::unanswered(tx, fleet).await?,
-        drains_in_budget: drains(tx, fleet, budget_span).await?,
+        drains_in_budget: drains(tx, fleet, before(now, budget_span)).await?,
     })
 }
 
@@ -156,24 +160,25 @@ pub(super) async fn groups_joined(tx: &mut Tx, fleet: &FleetName) -> Result<Vec<
     Ok(groups.into_iter().map(TargetGroupArn::new).collect())
 }
 
-/// Hosts that ended lately: the cloud shows them for about an hour more, and they are no orphans.
-async fn ended(tx: &mut Tx, fleet: &FleetName) -> Result<Vec<InstanceId>, StoreError> {
+/// Hosts that ended lately.
+async fn ended(tx: &mut Tx, fleet: &FleetName, since: Timestamp) -> Result<Vec<InstanceId>, StoreError> {
     let ids = sqlx::query_scalar!(
         "SELECT instance_id FROM scaler.host WHERE fleet = $1 AND state IN ('terminated', 'lost')
-           AND state_since > clock_timestamp() - interval '2 hours' ORDER BY instance_id COLLATE \"C\"",
-        fleet.as_str()
+           AND state_since > $2 ORDER BY instance_id COLLATE \"C\"",
+        fleet.as_str(),
+        since,
     )
     .fetch_all(tx)
     .await?;
     Ok(ids.into_iter().map(InstanceId::new).collect())
 }
 
-async fn window(tx: &mut Tx, fleet: &FleetName, horizon: Duration) -> Result<Vec<Observation>, StoreError> {
+async fn window(tx: &mut Tx, fleet: &FleetName, since: Timestamp) -> Result<Vec<Observation>, StoreError> {
     let rows = sqlx::query!(
         "SELECT at, doc FROM scaler.observation
-         WHERE fleet = $1 AND at > clock_timestamp() - make_interval(secs => $2) ORDER BY at DESC LIMIT $3",
+         WHERE fleet = $1 AND at > $2 ORDER BY at DESC LIMIT $3",
         fleet.as_str(),
-        secs(horizon),
+        since,
         i64::from(WINDOW_MAX),
     )
     .fetch_all(tx)
@@ -202,14 +207,14 @@ async fn pools(tx: &mut Tx, fleet: &FleetName) -> Result<Vec<PoolHealth>, StoreE
 }
 
 /// When hosts were chosen to go; a drain that was taken back cost nothing.
-async fn drains(tx: &mut Tx, fleet: &FleetName, span: Duration) -> Result<Vec<Timestamp>, StoreError> {
+async fn drains(tx: &mut Tx, fleet: &FleetName, since: Timestamp) -> Result<Vec<Timestamp>, StoreError> {
     Ok(sqlx::query_scalar!(
         "SELECT started_at FROM scaler.drain
-         WHERE fleet = $1 AND started_at > clock_timestamp() - make_interval(secs => $2)
+         WHERE fleet = $1 AND started_at > $2
            AND outcome IS DISTINCT FROM 'cancelled'
          ORDER BY started_at, id",
         fleet.as_str(),
-        secs(span),
+        since,
     )
     .fetch_all(tx)
     .await?)

@@ -1,12 +1,14 @@
 //! Hosts and their drains: one function advances a host, by compare-and-set, with its event in the same transaction.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use crate::domain::host::{Drain, DrainReason, Host, HostState};
 use crate::domain::ids::{
     DecisionId, FleetName, InstanceId, InstanceType, LaunchId, SubnetId, TargetGroupArn, Zone,
 };
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Timestamp, before};
 use crate::store::postgres::audit::{self, Event};
 use crate::store::postgres::convert::{address, ip, json, nat, word};
 use crate::store::postgres::session::Tx;
@@ -64,14 +66,16 @@ pub(super) async fn alive(tx: &mut Tx, fleet: &FleetName) -> Result<Vec<Host>, S
 
 /// Those, and the ones that became final within the last hour.
 pub(super) async fn recent(tx: &mut Tx, fleet: &FleetName) -> Result<Vec<Host>, StoreError> {
+    let hour_ago = before(fleet::now(tx).await?, Duration::from_hours(1));
     hosts!(
         r#"WHERE h.instance_id IN (
              SELECT instance_id FROM scaler.host WHERE fleet = $1 AND state NOT IN ('terminated', 'lost')
              UNION ALL
              SELECT instance_id FROM scaler.host WHERE fleet = $1 AND state IN ('terminated', 'lost')
-                AND state_since > clock_timestamp() - interval '1 hour')
+                AND state_since > $2)
          ORDER BY h.instance_id COLLATE "C""#,
-        fleet.as_str()
+        fleet.as_str(),
+        hour_ago
     )
     .fetch_all(tx)
     .await?
