@@ -15,7 +15,7 @@ const BOTTOM = 22;
 const MARKS = 20;
 const CLUSTER = 14;
 const NICE = [1, 2, 5, 10];
-const STEPS = [10, 30, 60, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400].map((seconds) => seconds * 1000);
+const STEPS = [10, 30, 60, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400, 172800, 604800].map((seconds) => seconds * 1000);
 
 /** About `wanted` round numbers from 0 to at least `most`. */
 function ticks(most, wanted, whole) {
