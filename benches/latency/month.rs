@@ -155,15 +155,7 @@ fn statements() -> [(&'static str, String); 8] {
              UPDATE scaler.host h SET drain_id = d.id FROM scaler.drain d WHERE d.instance_id = h.instance_id"
                 .to_owned(),
         ),
-        (
-            "people",
-            format!(
-                "INSERT INTO scaler.operator_action (id, fleet, at, actor, kind, reason, size)
-                 SELECT gen_random_uuid(), f.fleet, now() - k * interval '72 minutes', (ARRAY['ada', 'grace', 'linus'])[1 + k % 3],
-                        'set_size', 'a busy hour', {HOSTS} + k % 5
-                 FROM {fleets} CROSS JOIN generate_series(1, {DAYS} * 20) k"
-            ),
-        ),
+        ("people", people(&fleets)),
         (
             "observations",
             format!(
@@ -176,6 +168,16 @@ fn statements() -> [(&'static str, String); 8] {
             ),
         ),
     ]
+}
+
+/// What three people did: twenty times a day in each fleet.
+fn people(fleets: &str) -> String {
+    format!(
+        "INSERT INTO scaler.operator_action (id, fleet, at, actor, kind, reason, size)
+         SELECT gen_random_uuid(), f.fleet, now() - k * interval '72 minutes', (ARRAY['ada', 'grace', 'linus'])[1 + k % 3],
+                'set_size', 'a busy hour', {HOSTS} + k % 5
+         FROM {fleets} CROSS JOIN generate_series(1, {DAYS} * 20) k"
+    )
 }
 
 /// Hosts in service, and fifty a day that are gone.
