@@ -80,10 +80,9 @@ impl Shipped {
         self.snapshot.now = now;
         self.meet(sight);
         self.snapshot.current = observe(sight);
-        self.snapshot.memory.desired.get_or_insert(sight.desired);
-        let Course { action, size_before, size_wanted, drains, rules_fired, observation } =
+        let had = *self.snapshot.memory.desired.get_or_insert(sight.desired);
+        let Course { action, size_wanted, drains, rules_fired, observation } =
             decide_silently(&self.snapshot);
-        let had = self.snapshot.memory.desired.unwrap_or(size_before);
         self.remember(action, (had, size_wanted), drains, rules_fired);
         self.observed(observation);
         Decided { action, size_wanted }

@@ -49,10 +49,7 @@ async fn look(
     store: &PostgresStore,
     args: &ActionsArgs,
 ) -> anyhow::Result<Listing> {
-    let fleet = match &args.fleet {
-        Some(name) => Some(context.fleet_ever(configuration, store, name).await?),
-        None => None,
-    };
+    let fleet = context.fleet_ever_if_named(configuration, store, args.fleet.as_deref()).await?;
     let now = store.now().await?;
     let one_fleet = fleet.is_some();
     let query = ActionQuery {

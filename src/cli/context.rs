@@ -61,6 +61,19 @@ impl Context {
         Err(self.no_such_fleet(configuration, name).into())
     }
 
+    /// The same, of a name that may be left out: every fleet is meant then.
+    pub(crate) async fn fleet_ever_if_named(
+        &self,
+        configuration: &Configuration,
+        store: &dyn Store,
+        name: Option<&str>,
+    ) -> anyhow::Result<Option<FleetName>> {
+        match name {
+            Some(name) => self.fleet_ever(configuration, store, name).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
     fn no_such_fleet(&self, configuration: &Configuration, name: &str) -> Usage {
         let known: Vec<String> = configuration.fleets.keys().map(ToString::to_string).collect();
         let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };

@@ -61,10 +61,7 @@ async fn look(
     store: &PostgresStore,
     args: &HistoryArgs,
 ) -> anyhow::Result<Listing> {
-    let fleet = match &args.fleet {
-        Some(name) => Some(context.fleet_ever(configuration, store, name).await?),
-        None => None,
-    };
+    let fleet = context.fleet_ever_if_named(configuration, store, args.fleet.as_deref()).await?;
     let now = store.now().await?;
     let one_fleet = fleet.is_some();
     let entries = if let Some(id) = args.decision {

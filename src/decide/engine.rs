@@ -114,11 +114,9 @@ impl<'a> Settled<'a> {
 
     fn course(self) -> Course {
         let (census, opinions) = (self.census, &self.opinions);
-        let outcome = self.outcome();
-        let action = outcome.action();
+        let action = self.outcome().action();
         Course {
             action,
-            size_before: outcome.size_before,
             size_wanted: self.judged.size,
             drains: amount(self.leavers.drains.len()),
             rules_fired: fired(census, opinions, action),

@@ -50,8 +50,6 @@ pub struct Plan {
 pub struct Course {
     /// As [`Plan::action`].
     pub action: Action,
-    /// As [`Plan::size_before`].
-    pub size_before: u32,
     /// As [`Plan::size_wanted`].
     pub size_wanted: u32,
     /// How many [`Plan::drains`] there are.

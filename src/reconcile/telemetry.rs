@@ -234,10 +234,10 @@ pub(super) fn ticked(
     gauge!("fleet_scaler_interval_seconds", "fleet" => label.clone()).set(interval.as_secs_f64());
     if outcome == DONE {
         let at = now.timestamp_millis() as f64 / 1_000.0;
-        gauge!("fleet_scaler_last_tick_timestamp_seconds", "fleet" => label).set(at);
+        gauge!("fleet_scaler_last_tick_timestamp_seconds", "fleet" => label.clone()).set(at);
     }
-    histogram!("fleet_scaler_tick_seconds", "fleet" => fleet.to_string()).record(took.as_secs_f64());
-    counter!("fleet_scaler_ticks_total", "fleet" => fleet.to_string(), "outcome" => outcome).increment(1);
+    histogram!("fleet_scaler_tick_seconds", "fleet" => label.clone()).record(took.as_secs_f64());
+    counter!("fleet_scaler_ticks_total", "fleet" => label, "outcome" => outcome).increment(1);
 }
 
 /// The age of the oldest instance with our owner's tag that belongs to no fleet in force; zero where there is none.

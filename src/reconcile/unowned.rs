@@ -4,6 +4,7 @@
 //! fleet, so it learns of it here, from the instances that still run.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -21,7 +22,7 @@ const INTERVAL: Duration = Duration::from_secs(30);
 /// Looks for them until it is told to stop. `fleets` are those in force.
 pub(super) async fn watch(
     parts: Parts,
-    lookout: std::sync::Arc<Lookout>,
+    lookout: Arc<Lookout>,
     fleets: watch::Receiver<Vec<FleetName>>,
     stop: CancellationToken,
 ) {
@@ -29,12 +30,11 @@ pub(super) async fn watch(
     while !stop.is_cancelled() {
         if let Ok(world) = lookout.look(INTERVAL).await {
             let in_force = fleets.borrow().clone();
-            let unowned: Vec<_> =
+            let mut unowned: Vec<_> =
                 world.instances.values().filter(|instance| is_unowned(instance, &in_force)).collect();
-            telemetry::oldest_unowned(
-                unowned.iter().map(|instance| instance.launched_at).min(),
-                parts.clock.now(),
-            );
+            unowned.sort_unstable_by_key(|instance| (instance.launched_at, &instance.id));
+            let oldest = unowned.first().map(|instance| instance.launched_at);
+            telemetry::oldest_unowned(oldest, parts.clock.now());
             tell(&unowned, &mut told);
             say_whose(&parts, &unowned).await;
         }
@@ -51,14 +51,13 @@ fn is_unowned(instance: &CloudInstance, in_force: &[FleetName]) -> bool {
     !has_one && instance.state != InstanceState::Terminated
 }
 
-/// A line when they become others, not one at every look.
+/// A line when they become others, not one at every look. They come oldest first.
 fn tell(unowned: &[&CloudInstance], told: &mut BTreeSet<InstanceId>) {
     let now: BTreeSet<InstanceId> = unowned.iter().map(|instance| instance.id.clone()).collect();
     if now == *told {
         return;
     }
-    let oldest = unowned.iter().min_by(|a, b| (a.launched_at, &a.id).cmp(&(b.launched_at, &b.id)));
-    if let Some(oldest) = oldest {
+    if let Some(oldest) = unowned.first() {
         tracing::warn!(
             host = %oldest.id,
             fleet = oldest.tags.get(tags::FLEET),

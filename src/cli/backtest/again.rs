@@ -145,7 +145,7 @@ fn without_inputs(decision: &Recorded, now: Timestamp) -> Outcome {
     match decision.seal {
         None => Outcome::Impossible("never-kept"),
         Some(_) if decision.at > before(now, INPUTS_KEPT.saturating_sub(MARGIN)) => {
-            Outcome::Different(Difference::of_inputs("kept for two days", "gone"))
+            Outcome::Different(Difference::of_inputs("kept", "gone"))
         }
         Some(_) => Outcome::Impossible("pruned"),
     }
@@ -164,7 +164,7 @@ fn cause(unreadable: &Unreadable) -> &'static str {
 fn meaning(cause: &str) -> &'static str {
     match cause {
         "never-kept" => "made before inputs were kept",
-        "pruned" => "inputs are kept for two days",
+        "pruned" => "older than inputs are kept",
         "other-format" => "kept in a format that this program does not read",
         "other-version" => "made by another version of the program, which may have judged otherwise",
         "observations-missing" => "the observations that it looked back on are not all there, or others are",
@@ -289,9 +289,7 @@ impl Report {
         let columns = ["DIFFERENT", "AT", "FIRST FIELD", "RECORDED", "AGAIN"].map(Column::new);
         (!self.differences.is_empty()).then(|| Table::new(columns, rows).paint(room))
     }
-}
 
-impl Report {
     fn untold(&self) -> Option<String> {
         let different = usize::try_from(self.different).unwrap_or(usize::MAX);
         let untold = different.saturating_sub(self.differences.len());

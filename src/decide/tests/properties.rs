@@ -226,8 +226,8 @@ proptest! {
     fn in_silence_the_same_is_decided(fleet in fleet()) {
         let (plan, course) = (fleet.decide(), decide_silently(&fleet.snapshot()));
         let drains = u32::try_from(plan.drains.len()).unwrap();
-        let Plan { action, size_before, size_wanted, rules_fired, observation, .. } = plan;
-        let told = Course { action, size_before, size_wanted, drains, rules_fired, observation };
+        let Plan { action, size_wanted, rules_fired, observation, .. } = plan;
+        let told = Course { action, size_wanted, drains, rules_fired, observation };
         prop_assert_eq!(course, told);
     }
 
