@@ -235,7 +235,7 @@ proptest! {
         let open = schedule(zone, &start.cron(), &end.cron());
         let zone: Tz = zone.parse().unwrap();
         let events = |daily: &Daily, starts: bool| -> Vec<(Timestamp, NaiveDateTime, bool)> {
-            [2025, 2026].into_iter().flat_map(|year| daily.points(year)).map(|point| (moment(zone, point), point, starts)).collect()
+            [2025, 2026, 2027].into_iter().flat_map(|year| daily.points(year)).map(|point| (moment(zone, point), point, starts)).collect()
         };
         let mut all = events(&start, true);
         all.extend(events(&end, false));
