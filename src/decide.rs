@@ -11,6 +11,7 @@ pub mod condition;
 mod engine;
 mod evidence;
 pub mod explain;
+pub mod forecast;
 mod ground;
 mod guards;
 pub mod inputs;

@@ -6,7 +6,7 @@ use fleet_scaler::backtest::Scaler;
 use fleet_scaler::backtest::rivals::Rival;
 use fleet_scaler::backtest::shipped::{SIGNAL, Shipped};
 use fleet_scaler::decide::policy::{
-    Cooldown, Mode, Place, Policy, Safety, ScaleIn, SizePolicy, Target, VictimOrder,
+    Cooldown, ForecastPolicy, Mode, Place, Policy, Safety, ScaleIn, SizePolicy, Target, VictimOrder,
 };
 use fleet_scaler::domain::ids::{FleetName, SubnetId, Zone};
 
@@ -101,7 +101,8 @@ impl Contestant {
     }
 }
 
-/// What an operator of a hundred hosts writes: steps and budget that fit the fleet, and a quick way out.
+/// What an operator of a hundred hosts writes: steps and budget that fit the fleet, a quick way out, and leave to follow
+/// forecasts where they prove themselves.
 fn fitted(constants: Constants) -> Policy {
     let mut policy = default_policy();
     policy.targets[0].value = constants.target;
@@ -109,6 +110,7 @@ fn fitted(constants: Constants) -> Policy {
     policy.size.step_in_max = 1_000;
     policy.safety.budget_count = 10_000;
     policy.cooldown.scale_out = Duration::from_secs(15);
+    policy.targets[0].forecast = Some(ForecastPolicy { hosts_max: 50 });
     policy
 }
 
@@ -128,6 +130,7 @@ fn default_policy() -> Policy {
             value: 0.6,
             tolerance: 0.1,
             shortfall: SHORTFALL,
+            forecast: None,
         }],
         cooldown: Cooldown { scale_out: MINUTE, scale_in: 5 * MINUTE },
         scale_in: ScaleIn {

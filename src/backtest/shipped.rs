@@ -5,13 +5,17 @@
 //! wanted, the times of the last changes and the terminations that the budget counts. The plant stands in for the
 //! cloud, so what a plan buys is there at the next look, booting, and which host goes is the plant's choice.
 
+mod foreseen;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
 
+use crate::backtest::shipped::foreseen::Foreseen;
 use crate::backtest::{Scaler, Second, SeenHost, Sight};
+use crate::decide::forecast;
 use crate::decide::plan::Action;
 use crate::decide::policy::Policy;
 use crate::decide::signal::{Observation, Value};
@@ -48,13 +52,14 @@ pub struct Shipped {
     /// How long the last launches took to serve, in seconds.
     boots: VecDeque<Second>,
     looks_back: Duration,
+    foreseen: Foreseen,
 }
 
 impl Shipped {
     /// Under this policy, called so in tables.
     #[must_use]
     pub fn new(name: &str, policy: Policy) -> Self {
-        let looks_back = policy.looks_back();
+        let (looks_back, foreseen) = (policy.looks_back(), Foreseen::by(&policy));
         let snapshot = Snapshot {
             now: moment(0),
             policy: Arc::new(policy),
@@ -70,8 +75,16 @@ impl Shipped {
             unserved: Unserved::default(),
             cloud: CloudView::Fresh,
             boot_time: None,
+            forecasts: BTreeMap::new(),
         };
-        Self { name: name.to_owned(), snapshot, ids: Vec::new(), boots: VecDeque::new(), looks_back }
+        Self {
+            name: name.to_owned(),
+            snapshot,
+            ids: Vec::new(),
+            boots: VecDeque::new(),
+            looks_back,
+            foreseen,
+        }
     }
 
     /// What is decided at this sight; what the loop would remember of it is remembered.
@@ -80,6 +93,8 @@ impl Shipped {
         self.snapshot.now = now;
         self.meet(sight);
         self.snapshot.current = observe(sight);
+        let lead = forecast::lead(self.snapshot.boot_time, self.snapshot.policy.interval);
+        self.snapshot.forecasts = self.foreseen.at(&self.snapshot.current, lead);
         let had = *self.snapshot.memory.desired.get_or_insert(sight.desired);
         let Course { action, size_wanted, drains, rules_fired, observation } =
             decide_silently(&self.snapshot);
@@ -243,7 +258,9 @@ mod tests {
     use super::*;
     use crate::backtest::plant::Plant;
     use crate::decide::aggregate::{self, HostCounts, Sample};
-    use crate::decide::policy::{Cooldown, Mode, Place, Safety, ScaleIn, SizePolicy, Target, VictimOrder};
+    use crate::decide::policy::{
+        Cooldown, ForecastPolicy, Mode, Place, Safety, ScaleIn, SizePolicy, Target, VictimOrder,
+    };
     use crate::domain::ids::{FleetName, SubnetId};
 
     const MINUTE: Duration = Duration::from_mins(1);
@@ -255,6 +272,7 @@ mod tests {
             value: 0.6,
             tolerance: 0.1,
             shortfall: 0.0005,
+            forecast: None,
         };
         Policy {
             fleet: FleetName::new("web"),
@@ -324,6 +342,35 @@ mod tests {
         assert!(run.serving[60..120].iter().all(|serving| *serving >= 40), "{:?}", run.serving);
         assert!(run.serving[120..140].iter().all(|serving| *serving >= 40), "{:?}", run.serving);
         assert!(run.serving[239] + 40 < run.serving[125], "{:?}", run.serving);
+    }
+
+    /// Every morning the load is five times as high within an hour, and hosts take ten minutes to come.
+    fn office(step: u32) -> f64 {
+        let hour = f64::from(step % 5_760) / 240.0;
+        let morning = ((hour - 8.0) * 4.0).clamp(0.0, 1.0);
+        let evening = ((19.0 - hour) * 4.0).clamp(0.0, 1.0);
+        4.0 + 16.0 * morning.min(evening)
+    }
+
+    #[test]
+    fn a_morning_that_comes_every_day_finds_its_hosts_there() {
+        let load: Vec<f64> = (0..6 * 5_760).map(office).collect();
+        let run = |forecast| {
+            let mut policy = policy();
+            policy.targets[0].forecast = forecast;
+            let run = Plant::new(load.clone(), 600, 1).run(&mut Shipped::new("ours", policy));
+            let measures = |from: usize, till: usize| {
+                let share =
+                    run.unserved[from..till].iter().sum::<f64>() / run.load[from..till].iter().sum::<f64>();
+                (share, run.paid[from..till].iter().sum::<u32>())
+            };
+            (measures(0, 3 * 5_760), measures(4 * 5_760, 6 * 5_760))
+        };
+        let (with, without) = (run(Some(ForecastPolicy { hosts_max: 20 })), run(None));
+        assert_eq!(with.0, without.0, "three days are too few to be believed");
+        // Without it every hour has the head-room that the mornings have taught.
+        assert!(with.1.0 <= without.1.0, "{with:?}, {without:?}");
+        assert!(f64::from(with.1.1) < 0.75 * f64::from(without.1.1), "{with:?}, {without:?}");
     }
 
     #[test]

@@ -10,15 +10,17 @@
 //! in the decision's own row, where nobody can change it unseen.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::decide::forecast::Forecast;
 use crate::decide::plan::Plan;
 use crate::decide::policy::Policy;
-use crate::decide::signal::Observation;
+use crate::decide::signal::{Observation, SignalName};
 use crate::decide::snapshot::{
     CloudView, FleetMemory, HostView, OpenLaunch, OperatorRequest, PoolHealth, Snapshot, Unserved,
 };
@@ -98,7 +100,13 @@ struct Document<'a> {
     unserved: Cow<'a, Unserved>,
     cloud: Cow<'a, CloudView>,
     boot_time: Option<Duration>,
+    #[serde(default, skip_serializing_if = "is_empty")]
+    forecasts: Cow<'a, BTreeMap<SignalName, Forecast>>,
     withheld: Option<Cow<'a, str>>,
+}
+
+fn is_empty(forecasts: &BTreeMap<SignalName, Forecast>) -> bool {
+    forecasts.is_empty()
 }
 
 /// Observations that follow each other.
@@ -149,6 +157,7 @@ impl Basis {
             unserved,
             cloud,
             boot_time,
+            forecasts,
         } = &*self.snapshot;
         let document = Document {
             now: *now,
@@ -164,6 +173,7 @@ impl Basis {
             unserved: Cow::Borrowed(unserved),
             cloud: Cow::Borrowed(cloud),
             boot_time: *boot_time,
+            forecasts: Cow::Borrowed(forecasts),
             withheld: self.withheld.as_deref().map(Cow::Borrowed),
         };
         Ok(Inputs {
@@ -252,6 +262,7 @@ impl Opened {
             unserved: document.unserved.into_owned(),
             cloud: document.cloud.into_owned(),
             boot_time: document.boot_time,
+            forecasts: document.forecasts.into_owned(),
         };
         Ok(Basis { snapshot: Arc::new(snapshot), withheld: document.withheld.map(Cow::into_owned) })
     }

@@ -3,16 +3,20 @@
 use std::fmt;
 
 use crate::decide::census::Census;
+use crate::decide::forecast::Trust;
 use crate::decide::plan::{Guard, Recommendation};
 use crate::decide::signal::SignalName;
-use crate::decide::wording::{hosts, number, percent, span};
-use crate::decide::{rules, targets};
+use crate::decide::wording::{clock, hosts, number, percent, span};
+use crate::decide::{forecast, rules, targets};
+use crate::domain::time::Timestamp;
 
 /// Whose opinion it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Source {
     Rule(String),
     Target(String),
+    /// What is expected for the target of this name.
+    Forecast(String),
 }
 
 impl Source {
@@ -20,7 +24,7 @@ impl Source {
     pub(super) fn rule(&self) -> Option<&str> {
         match self {
             Self::Rule(name) => Some(name),
-            Self::Target(_) => None,
+            Self::Target(_) | Self::Forecast(_) => None,
         }
     }
 }
@@ -30,6 +34,7 @@ impl fmt::Display for Source {
         match self {
             Self::Rule(name) => write!(f, "rule {name}"),
             Self::Target(name) => write!(f, "target {name}"),
+            Self::Forecast(name) => write!(f, "forecast {name}"),
         }
     }
 }
@@ -108,6 +113,22 @@ pub(super) enum Because {
     Torn { signal: SignalName, if_idle: f64, if_busy: f64, target: f64 },
     /// There is no host whose load could be spread.
     NoHosts,
+    /// More load is expected soon, and this size fits it. `expected`: the interval's lower end, the load, its upper end;
+    /// `bound`: the operator's, where it is what keeps the size from being larger.
+    Expected {
+        signal: SignalName,
+        load: f64,
+        expected: [f64; 3],
+        by: Timestamp,
+        bound: Option<u32>,
+        size: u32,
+    },
+    /// No more load than now is expected until then.
+    NoRise { signal: SignalName, by: Timestamp },
+    /// Forecasts of this signal have not shown yet that they are worth anything.
+    NotTrusted(Trust),
+    /// There is none for this moment.
+    NoForecast,
 }
 
 impl fmt::Display for Because {
@@ -149,6 +170,32 @@ impl fmt::Display for Because {
                 )
             }
             Self::NoHosts => f.write_str("no host is in service to judge by"),
+            Self::Expected { .. } | Self::NoRise { .. } | Self::NotTrusted(_) | Self::NoForecast => {
+                self.fmt_forecast(f)
+            }
+        }
+    }
+}
+
+impl Because {
+    /// What is said of a forecast.
+    fn fmt_forecast(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Expected { signal, load, expected: [low, expected, high], by, bound, size } => {
+                let [load, low, expected, high] = [*load, *low, *expected, *high].map(number);
+                let by = clock(*by);
+                write!(
+                    f,
+                    "load of {signal} {load}, {expected} expected by {by} ({low} to {high}): {}",
+                    hosts(*size)
+                )?;
+                bound.map_or(Ok(()), |most| write!(f, ", no more than {most} ahead of the load"))
+            }
+            Self::NoRise { signal, by } => {
+                write!(f, "no more load of {signal} than now is expected until {}", clock(*by))
+            }
+            Self::NotTrusted(trust) => write!(f, "not followed: {trust}"),
+            _ => f.write_str("no load is expected for this time: there is no forecast yet"),
         }
     }
 }
@@ -167,7 +214,7 @@ impl Opinion {
                 format!("{} is {because}", self.source)
             }
             (Source::Rule(_), because) => format!("{} {because}", self.source),
-            (Source::Target(_), because) => format!("{}: {because}", self.source),
+            (Source::Target(_) | Source::Forecast(_), because) => format!("{}: {because}", self.source),
         }
     }
 
@@ -209,7 +256,9 @@ pub(super) enum Advice {
 /// Every opinion, in the order of the file.
 pub(super) fn gather(census: &Census<'_>) -> Vec<Opinion> {
     let of_rules = census.policy.rules.iter().map(|rule| rules::opinion(rule, census));
-    let of_targets = census.policy.targets.iter().map(|target| targets::opinion(target, census));
+    let of_targets = census.policy.targets.iter().flat_map(|target| {
+        std::iter::once(targets::opinion(target, census)).chain(forecast::opinion(target, census))
+    });
     of_rules.chain(of_targets).collect()
 }
 
@@ -222,7 +271,8 @@ pub(super) fn combine<'a>(opinions: impl Iterator<Item = &'a Opinion> + Clone, d
         let Wish::Size(size) = opinion.wish else { continue };
         largest = largest.max(Some(size));
         match opinion.source {
-            Source::Target(_) => by_targets = by_targets.max(Some(size)),
+            // What is expected is a floor under what its target gives back; the target has always been heard, too.
+            Source::Target(_) | Source::Forecast(_) => by_targets = by_targets.max(Some(size)),
             Source::Rule(_) => by_rules = Some(by_rules.map_or(size, |furthest: u32| furthest.min(size))),
         }
     }

@@ -76,6 +76,15 @@ impl Policy {
         of_rules.chain(of_targets).chain(of_candidates).collect()
     }
 
+    /// The signals whose load is to be forecast, for a candidate too.
+    #[must_use]
+    pub fn forecast_signals(&self) -> BTreeSet<SignalName> {
+        let foresees = |target: &&Target| target.forecast.is_some();
+        let of_targets = self.targets.iter().filter(foresees).map(|target| target.signal.clone());
+        let of_candidates = self.candidates.iter().flat_map(|candidate| candidate.policy.forecast_signals());
+        of_targets.chain(of_candidates).collect()
+    }
+
     /// The bounds of its size at `now`.
     #[must_use]
     pub fn bounds(&self, now: Timestamp) -> Bounds {
@@ -229,6 +238,16 @@ pub struct Target {
     pub tolerance: f64,
     /// Share of the load that may come before its hosts do, 0–1: the head-room is learned to keep it.
     pub shortfall: f64,
+    /// Whether load that is expected counts, too; `None`: only load that is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forecast: Option<ForecastPolicy>,
+}
+
+/// How far a forecast is followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForecastPolicy {
+    /// At most so many more hosts than the present load asks for.
+    pub hosts_max: u32,
 }
 
 /// How long after a change of size the next one waits.

@@ -37,6 +37,7 @@ fn recommendation(census: &Census<'_>, opinion: &Opinion) -> Recommendation {
             let rule = census.policy.rules.iter().find(|rule| rule.name == *name);
             recorded.window = rule.map(|rule| window(rule, census));
         }
+        Source::Forecast(_) => {}
         Source::Target(name) => {
             let target = census.policy.targets.iter().find(|target| target.name == *name);
             recorded.reading = target.map(|target| reading(target, census));

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::decide::forecast::Forecast;
 use crate::decide::policy::{Policy, Safety};
-use crate::decide::signal::Observation;
+use crate::decide::signal::{Observation, SignalName};
 use crate::domain::host::Host;
 use crate::domain::ids::{InstanceId, LaunchId, OperatorActionId, Pool, Zone};
 use crate::domain::time::{Timestamp, after};
@@ -45,6 +46,8 @@ pub struct Snapshot {
     /// How long a host takes from its launch until it is healthy: a high percentile (95 %) of the last ones. `None`:
     /// nobody has measured it.
     pub boot_time: Option<Duration>,
+    /// What load is expected, by signal, as far as this decision looks ahead.
+    pub forecasts: BTreeMap<SignalName, Forecast>,
 }
 
 /// Zones in which a target group calls hosts of this fleet not in use: its load balancer does not serve the zone, or no

@@ -10,7 +10,7 @@ use crate::decide::signal::split_host_signal;
 use crate::decide::trail::{self, Learned};
 
 /// Computed sizes are off by a little more than nothing; without this, `4 × 0.6 / 0.6` asks for five hosts.
-const NOISE: f64 = 1e-9;
+pub(super) const NOISE: f64 = 1e-9;
 
 /// What one target would like now.
 pub(super) fn opinion(target: &Target, census: &Census<'_>) -> Opinion {
@@ -64,6 +64,27 @@ fn judge(target: &Target, census: &Census<'_>) -> (Wish, Because) {
     }
 }
 
+/// The load behind a target's signal, and how many hosts it takes, head-room included.
+#[derive(Clone, Copy)]
+pub(super) struct Need {
+    pub(super) load: f64,
+    pub(super) hosts: f64,
+}
+
+/// What the load takes; `None`: the signal has no value, or there is no host that it could be spread over.
+pub(super) fn need(target: &Target, census: &Census<'_>, facet: Facet) -> Option<Need> {
+    let value = census.snapshot.current.value(&target.signal, facet)?;
+    let count = hosts_under(target, census);
+    (count > 0).then(|| Need::of(target, &Learned::of(target, census), (value, count)))
+}
+
+impl Need {
+    fn of(target: &Target, learned: &Learned, (value, hosts): (f64, u32)) -> Self {
+        let load = learned.level(trail::load(target, value, hosts));
+        Self { load, hosts: load * (1.0 + learned.headroom) / learned.limit }
+    }
+}
+
 /// One possible value against the target.
 #[derive(Clone, Copy)]
 struct Side {
@@ -76,8 +97,7 @@ impl Side {
     /// fewer when a good part of them would be too many. Above the limit there is never a reason for fewer hosts, even
     /// where those that are still booting make the sum come out so.
     fn of(target: &Target, learned: &Learned, (value, hosts): (f64, u32), desired: u32) -> Self {
-        let load = learned.level(trail::load(target, value, hosts));
-        let need = load * (1.0 + learned.headroom) / learned.limit;
+        let need = Need::of(target, learned, (value, hosts)).hosts;
         let size = to_size((need * (1.0 + learned.margin) - NOISE).ceil());
         let wanted = f64::from(desired);
         let way = if need > wanted + NOISE {

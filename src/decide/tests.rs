@@ -4,6 +4,7 @@ mod aggregates;
 mod candidates;
 mod daylight;
 mod fixture;
+mod foreseeing;
 mod golden;
 mod inputs;
 mod learning;

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::decide::census::Census;
 use crate::decide::condition::Facet;
+use crate::decide::forecast::lead;
 use crate::decide::policy::{Mode, Target};
 use crate::decide::signal::{Observation, split_host_signal};
 use crate::domain::time::{before, since};
@@ -49,7 +50,7 @@ const HEADROOM: (f64, f64) = (-0.2, 2.0);
 /// More than this has passed since the last tick: the service was away, and what it missed teaches nothing.
 const LONGEST_TICK: f64 = 300.0;
 /// How long a host takes to come where nobody has measured it.
-const BOOT_TIME: Duration = Duration::from_secs(90);
+pub(super) const BOOT_TIME: Duration = Duration::from_secs(90);
 /// Above this utilisation a processor hides how much more is asked of it.
 const HIDING: f64 = 0.9;
 
@@ -142,8 +143,7 @@ fn last<'a>(target: &Target, census: &Census<'a>) -> Option<(&'a Observation, Tr
 
 /// The load when a host that comes now was asked for, or as long ago as is remembered.
 fn earlier(target: &Target, census: &Census<'_>) -> Option<f64> {
-    let lead = census.snapshot.boot_time.unwrap_or(BOOT_TIME) + census.policy.interval * 2;
-    let from = before(census.now, lead);
+    let from = before(census.now, lead(census.snapshot.boot_time, census.policy.interval));
     let trails =
         census.snapshot.window.iter().filter_map(|seen| Some((seen.at, seen.trails.get(&target.name)?)));
     let mut found = None;

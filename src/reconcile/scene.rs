@@ -193,6 +193,7 @@ pub async fn snapshot(
             Err(error) => CloudView::Unknown(error.to_string()),
         },
         boot_time: scene.boot_times.as_ref().map(|times| times.p95),
+        forecasts: BTreeMap::new(),
         policy,
     }
 }

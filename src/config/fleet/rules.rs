@@ -8,7 +8,7 @@ use crate::config::reader::text::{Text, text};
 use crate::config::reader::{At, Section, key};
 use crate::config::report::excerpt;
 use crate::decide::condition::Condition;
-use crate::decide::policy::{Rule, RuleAction, Sustained, Target};
+use crate::decide::policy::{ForecastPolicy, Rule, RuleAction, Sustained, Target};
 use crate::decide::signal::Catalog;
 
 /// Most rules and most targets of one fleet.
@@ -178,9 +178,22 @@ pub(super) fn read_targets(file: &mut Section<'_, '_>, catalog: &Catalog) -> Vec
                 &Fraction,
                 0.0005,
             );
-            Some(Target { name: name?.value, signal: signal?.value, value: value?.value, tolerance, shortfall })
+            let forecast = target.table_if_there(
+                key("forecast", "Follow load that is expected, too, once forecasts have proven themselves on the fleet's last days."),
+                read_forecast,
+            );
+            let (name, signal, value) = (name?.value, signal?.value, value?.value);
+            Some(Target { name, signal, value, tolerance, shortfall, forecast })
         },
     )
+}
+
+fn read_forecast(section: &mut Section<'_, '_>) -> Option<ForecastPolicy> {
+    let hosts_max = section.required(
+        key("hosts_max", "At most so many more hosts than the present load asks for.").example("3"),
+        &count(1, MOST_HOSTS),
+    );
+    Some(ForecastPolicy { hosts_max: hosts_max?.value })
 }
 
 /// Whether any rule or target needs the hosts' pages.

@@ -59,7 +59,14 @@ pub(super) fn rule(name: &str, when: &str, (hits, of): (u32, u32), action: RuleA
 }
 
 pub(super) fn cpu_target() -> Target {
-    Target { name: "cpu-60".into(), signal: "cpu.avg".into(), value: 0.6, tolerance: 0.1, shortfall: 0.001 }
+    Target {
+        name: "cpu-60".into(),
+        signal: "cpu.avg".into(),
+        value: 0.6,
+        tolerance: 0.1,
+        shortfall: 0.001,
+        forecast: None,
+    }
 }
 
 fn policy() -> Policy {
@@ -129,6 +136,7 @@ impl Fleet {
             unserved: Unserved::default(),
             cloud: CloudView::Fresh,
             boot_time: None,
+            forecasts: BTreeMap::new(),
         };
         let mut fleet = Self { policy, snapshot };
         fleet.observed(cpu, Some(count));

@@ -38,7 +38,7 @@ const STRANGERS: [(&str, &str); 2] =
     [("provider/aws", "provider/simulated"), ("provider/simulated", "provider/aws")];
 
 /// Crates that belong in one place: the crate (a trailing `*` stands for any ending), where, and why.
-const CONFINED: [(&str, &[&str], &str); 6] = [
+const CONFINED: [(&str, &[&str], &str); 7] = [
     (
         "anyhow",
         &["main.rs", "cli.rs", "cli/"],
@@ -53,6 +53,11 @@ const CONFINED: [(&str, &[&str], &str); 6] = [
         "opentelemetry*",
         &["cli/traces/"],
         "everything else marks spans of `tracing`, and does not know who collects them",
+    ),
+    (
+        "augurs",
+        &["decide/forecast/season.rs"],
+        "everything else speaks of loads, not of one library's models",
     ),
     ("tracing_opentelemetry", &["cli/traces/"], "the same"),
     ("clap", &["main.rs", "cli.rs", "cli/"], "the command line is one way in among several"),

@@ -135,6 +135,7 @@ impl Story {
             orphans: 0,
             unserved: Unserved::default(),
             boot_time: None,
+            forecasts: BTreeMap::new(),
             cloud: CloudView::Fresh,
         }
     }

@@ -75,6 +75,7 @@ fn it_has_the_documented_keys_and_no_others() {
         "rule.action.add_percent",
         "rule.action.remove_percent",
         "target.shortfall",
+        "target.forecast.hosts_max",
     ];
     documented.extend(alternatives.map(str::to_owned));
     // What a candidate may write is written as the fleet's own is.
@@ -114,6 +115,7 @@ fn the_loader_knows_its_keys_and_no_others() {
             let header = match table {
                 "" => String::new(),
                 "rule.action" => "[[rule]]\n[rule.action]\n".to_owned(),
+                "target.forecast" => "[[target]]\n[target.forecast]\n".to_owned(),
                 "schedule.size" => "[[schedule]]\n[schedule.size]\n".to_owned(),
                 _ if array => format!("[[{table}]]\n"),
                 _ => format!("[{table}]\n"),

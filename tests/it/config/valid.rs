@@ -16,7 +16,8 @@ use fleet_scaler::config::service::{
 };
 use fleet_scaler::decide::condition::Condition;
 use fleet_scaler::decide::policy::{
-    Cooldown, Mode, Place, Rule, RuleAction, Safety, ScaleIn, SizePolicy, Sustained, Target, VictimOrder,
+    Cooldown, ForecastPolicy, Mode, Place, Rule, RuleAction, Safety, ScaleIn, SizePolicy, Sustained, Target,
+    VictimOrder,
 };
 use fleet_scaler::decide::schedule::cron::Cron;
 use fleet_scaler::decide::schedule::{Schedule, ScheduledSize};
@@ -152,6 +153,7 @@ fn maximal_fleet() -> FleetConfig {
             value: 0.60,
             tolerance: 0.10,
             shortfall: 0.0005,
+            forecast: Some(ForecastPolicy { hosts_max: 3 }),
         }],
         cooldown: Cooldown { scale_out: seconds(60), scale_in: seconds(5 * 60) },
         scale_in: ScaleIn {

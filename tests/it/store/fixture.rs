@@ -283,6 +283,7 @@ pub(super) fn basis(at: Timestamp) -> Basis {
         unserved: Unserved::default(),
         cloud: CloudView::Fresh,
         boot_time: None,
+        forecasts: BTreeMap::new(),
     };
     Basis { snapshot: Arc::new(snapshot), withheld: None }
 }
