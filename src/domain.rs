@@ -9,5 +9,6 @@ pub mod host;
 pub mod ids;
 pub mod launch;
 pub mod operation;
+pub mod operator;
 pub mod tags;
 pub mod time;

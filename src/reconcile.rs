@@ -11,6 +11,7 @@
 //! | [`tick`] | the order of things: lease, load, observe, decide, commit, act |
 //! | [`desk`] | what every step of a tick works with |
 //! | [`scene`], [`commit`] | everything one decision is made from; the plan as rows, before anything is asked |
+//! | [`foresight`] | what load is expected, kept fresh |
 //! | [`launch`], [`drain`] | one step for each open intent and each host on its way in or out |
 //! | [`calls`] | the one way to a mutating call: row first, then the call, then its outcome |
 //! | `reads` | reads of the cloud that fail, told in the log |
@@ -26,6 +27,7 @@ pub mod control;
 pub mod desk;
 pub mod drain;
 pub mod driver;
+pub mod foresight;
 pub mod health;
 pub mod launch;
 pub mod observe;

@@ -9,7 +9,7 @@ pub mod memory;
 pub mod postgres;
 mod shared;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -18,17 +18,18 @@ use serde::{Deserialize, Serialize};
 use crate::decide::inputs::Basis;
 use crate::decide::plan::Plan;
 use crate::decide::policy::Mode;
-use crate::decide::signal::Observation;
+use crate::decide::signal::{Observation, SignalName};
 use crate::decide::snapshot::{FleetMemory, OperatorRequest, PoolHealth};
 use crate::domain::boot::Boot;
 use crate::domain::failure::FailureClass;
 use crate::domain::host::{Host, Step};
 use crate::domain::ids::{
-    AttemptId, CallId, ClientToken, DecisionId, Epoch, FleetName, InstanceId, LaunchId, OperatorActionId,
-    ReplicaId, TargetGroupArn, Zone,
+    AttemptId, CallId, ClientToken, DecisionId, Epoch, FleetName, InstanceId, LaunchId, ReplicaId,
+    TargetGroupArn, Zone,
 };
 use crate::domain::launch::{AbandonReason, Attempt, AttemptOutcome, Launch};
 pub use crate::domain::operation::Operation;
+pub use crate::domain::operator::{Direction, OperatorAction, OperatorActionKind};
 use crate::domain::time::Timestamp;
 
 /// The scaler's memory.
@@ -141,6 +142,12 @@ pub trait Store: Send + Sync {
     /// How long its last hosts took from launch to healthy: those that became so within `span`, the newest first, at most
     /// `most`. An adopted host whose launch no row knows is not among them.
     async fn boots(&self, fleet: &FleetName, span: Duration, most: u32) -> Result<Vec<Boot>, StoreError>;
+    /// Works out, from what was observed, the highest load of every
+    /// [`BUCKET`](crate::decide::forecast::history::BUCKET) since this was last done; the one that is not over waits.
+    /// What is older than [`LOOK_BACK`](crate::decide::forecast::history::LOOK_BACK) goes.
+    async fn loads_fold(&self, fence: &Fence, signals: &BTreeSet<SignalName>) -> Result<(), StoreError>;
+    /// Those of one signal, each with the beginning of its bucket, oldest first.
+    async fn loads(&self, fleet: &FleetName, signal: &str) -> Result<Vec<(Timestamp, f64)>, StoreError>;
     /// The host with this id, whichever fleet's and whatever its state.
     async fn host_find(&self, id: &InstanceId) -> Result<Option<Host>, StoreError>;
 }
@@ -364,52 +371,6 @@ pub struct OrphanSightings {
     pub last: Timestamp,
     /// Times.
     pub count: u32,
-}
-
-/// What a person did.
-#[derive(Clone, Debug, PartialEq)]
-pub struct OperatorAction {
-    /// Its id.
-    pub id: OperatorActionId,
-    /// On which fleet.
-    pub fleet: FleetName,
-    /// Who.
-    pub actor: String,
-    /// Why.
-    pub reason: String,
-    /// What.
-    pub kind: OperatorActionKind,
-}
-
-/// What a person can do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum OperatorActionKind {
-    /// Stop changes in these directions.
-    Pause {
-        /// Which.
-        direction: Direction,
-        /// For so long; `None`: until resumed.
-        span: Option<Duration>,
-    },
-    /// Take every pause back.
-    Resume,
-    /// Ask the next decision for a size.
-    SetSize(u32),
-    /// Ask the next decision to take one host out.
-    Drain(InstanceId),
-    /// Ask for a decision now; it asks for nothing else.
-    Evaluate,
-}
-
-/// Which changes are meant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    /// Larger.
-    Out,
-    /// Smaller.
-    In,
-    /// Both.
-    Both,
 }
 
 /// A configuration that was applied or refused.

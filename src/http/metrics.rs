@@ -56,6 +56,11 @@ const METRICS: &[(Kind, &str, &str)] = &[
     (Kind::Gauge, "fleet_scaler_size_limit", "The bounds in force of a fleet's size, min and max."),
     (
         Kind::Gauge,
+        "fleet_scaler_forecast_trusted",
+        "1 while forecasts of a signal's load have proven themselves on the fleet's last days, and are followed.",
+    ),
+    (
+        Kind::Gauge,
         "fleet_scaler_signal",
         "A signal that a rule or target of a fleet uses; NaN: it has no value.",
     ),

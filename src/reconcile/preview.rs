@@ -6,6 +6,7 @@ use crate::config::fleet::FleetConfig;
 use crate::decide::{Plan, Snapshot, decide};
 use crate::domain::ids::OwnerName;
 use crate::domain::time::after;
+use crate::reconcile::foresight::{Foresight, Ground};
 use crate::reconcile::observe::Lookout;
 use crate::reconcile::references::References;
 use crate::reconcile::sweep;
@@ -24,6 +25,7 @@ pub async fn preview(
     let lookout = Lookout::new(Arc::clone(&parts.cloud), Arc::clone(&parts.clock), owner.clone());
     let mut references = References::default();
     let mut seen = scene::read(parts, &lookout, fleet, &mut references).await?;
+    seen.foresee(parts, fleet, &mut Foresight::default(), Ground::AsItStands).await;
     if let Ok(world) = &seen.world {
         let orphans = sweep::orphans(world, &fleet.name, &seen.stored).len();
         seen.orphans = u32::try_from(orphans).unwrap_or(u32::MAX);

@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::config::fleet::FleetConfig;
 use crate::decide::Snapshot;
 use crate::decide::aggregate::{self, HostCounts, Sample};
+use crate::decide::forecast::{self, Forecasts};
 use crate::decide::policy::{Place, Policy, looks_back};
 use crate::decide::signal::Observation;
 use crate::decide::snapshot::{CloudView, Deregistration, HostView, OpenLaunch, Protection, Unserved};
@@ -18,6 +19,7 @@ use crate::domain::failure::CloudError;
 use crate::domain::host::{Host, HostState};
 use crate::domain::ids::{InstanceId, OwnerName, TargetGroupArn, Zone};
 use crate::domain::time::Timestamp;
+use crate::reconcile::foresight::{Foresight, Ground};
 use crate::reconcile::observe::{Body, GroupView, Groups, Lookout, Standing, World};
 use crate::reconcile::references::References;
 use crate::reconcile::{Parts, spans};
@@ -43,10 +45,34 @@ pub struct Scene {
     pub unserved: Unserved,
     /// How long the fleet's last hosts took from launch to healthy; `None`: too few are known.
     pub boot_times: Option<BootTimes>,
+    /// What load is expected.
+    pub forecasts: Arc<Forecasts>,
     /// What could not be seen, a line each.
     pub faults: Vec<String>,
     /// Our own time passed when the rows had been read: their `now` is carried forward from here.
     pub read_at: Duration,
+}
+
+impl Scene {
+    /// How long all but a twentieth of the last hosts took at most.
+    #[must_use]
+    pub fn boot_p95(&self) -> Option<Duration> {
+        self.boot_times.as_ref().map(|times| times.p95)
+    }
+
+    /// Adds what load is expected.
+    pub async fn foresee(
+        &mut self,
+        parts: &Parts,
+        config: &FleetConfig,
+        foresight: &mut Foresight,
+        ground: Ground<'_>,
+    ) {
+        let moment = (self.stored.now, self.boot_p95());
+        let (forecasts, fault) = foresight.look(&*parts.store, config, ground, moment).await;
+        self.forecasts = forecasts;
+        self.faults.extend(fault);
+    }
 }
 
 /// Looks at the cloud and reads the rows. Only a silent store fails it.
@@ -109,6 +135,7 @@ pub async fn read(
         quarantined,
         unserved,
         boot_times,
+        forecasts: Arc::default(),
         faults,
         read_at,
     })
@@ -192,8 +219,8 @@ pub async fn snapshot(
             Ok(_) => CloudView::Fresh,
             Err(error) => CloudView::Unknown(error.to_string()),
         },
-        boot_time: scene.boot_times.as_ref().map(|times| times.p95),
-        forecasts: BTreeMap::new(),
+        boot_time: scene.boot_p95(),
+        forecasts: scene.forecasts.near(now, forecast::lead(scene.boot_p95(), config.interval)),
         policy,
     }
 }

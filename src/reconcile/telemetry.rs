@@ -95,6 +95,11 @@ fn signals(fleet: &FleetName, snapshot: &Snapshot, plan: &Plan) {
         let value = observed.value(&name, Facet::Heard).unwrap_or(f64::NAN);
         gauge!("fleet_scaler_signal", "fleet" => fleet.to_string(), "signal" => name).set(value);
     }
+    for (name, forecast) in &snapshot.forecasts {
+        let (fleet, signal) = (fleet.to_string(), name.clone());
+        let trusted = f64::from(u8::from(forecast.trust.is_earned()));
+        gauge!("fleet_scaler_forecast_trusted", "fleet" => fleet, "signal" => signal).set(trusted);
+    }
     gauge!("fleet_scaler_hosts_heard", "fleet" => fleet.to_string()).set(f64::from(observed.hosts_heard));
     gauge!("fleet_scaler_hosts_asked", "fleet" => fleet.to_string()).set(f64::from(observed.hosts_asked));
 }
@@ -103,6 +108,14 @@ fn signals(fleet: &FleetName, snapshot: &Snapshot, plan: &Plan) {
 pub(super) fn signals_dropped<'a>(fleet: &FleetName, dropped: impl Iterator<Item = &'a SignalName>) {
     for name in dropped {
         gauge!("fleet_scaler_signal", "fleet" => fleet.to_string(), "signal" => name.clone()).set(f64::NAN);
+    }
+}
+
+/// Signals that are not forecast any more.
+pub(super) fn forecasts_dropped<'a>(fleet: &FleetName, dropped: impl Iterator<Item = &'a SignalName>) {
+    for name in dropped {
+        let (fleet, signal) = (fleet.to_string(), name.clone());
+        gauge!("fleet_scaler_forecast_trusted", "fleet" => fleet, "signal" => signal).set(f64::NAN);
     }
 }
 

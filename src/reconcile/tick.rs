@@ -17,6 +17,7 @@ use crate::reconcile::calls::Caller;
 use crate::reconcile::commit;
 use crate::reconcile::desk::{Desk, LaunchGate};
 use crate::reconcile::drain::{self, Stubborn};
+use crate::reconcile::foresight::{Foresight, Ground};
 use crate::reconcile::launch::{self, Board};
 use crate::reconcile::observe::Lookout;
 use crate::reconcile::reads::Reads;
@@ -35,6 +36,7 @@ pub struct FleetRunner {
     lease: Duration,
     config: Arc<FleetConfig>,
     references: References,
+    foresight: Foresight,
     absences: Absences,
     stubborn: Stubborn,
     quarantined: BTreeSet<InstanceId>,
@@ -67,6 +69,7 @@ impl FleetRunner {
             lease,
             config,
             references: References::default(),
+            foresight: Foresight::default(),
             absences: Absences::new(),
             stubborn: Stubborn::new(),
             quarantined: BTreeSet::new(),
@@ -84,11 +87,14 @@ impl FleetRunner {
 
     /// Puts another version of the configuration in force, from the next tick on.
     pub fn reconfigure(&mut self, config: Arc<FleetConfig>) {
-        let (before, now) = [&self.config, &config].map(|config| config.policy(Vec::new()).signals()).into();
-        telemetry::signals_dropped(&config.name, before.difference(&now));
+        let [before, now] = [&self.config, &config].map(|config| config.policy(Vec::new()));
+        telemetry::signals_dropped(&config.name, before.signals().difference(&now.signals()));
+        let [before, now] = [before, now].map(|policy| policy.forecast_signals());
+        telemetry::forecasts_dropped(&config.name, before.difference(&now));
         telemetry::candidates_dropped(&config.name, &self.config, &config);
         self.config = config;
         self.references = References::default();
+        self.foresight = Foresight::default();
     }
 
     /// One tick. An error leaves everything as the rows say; the next tick starts from them, and first gives the outcome
@@ -111,6 +117,7 @@ impl FleetRunner {
         let observing = spans::observe();
         let seen = scene::read(&parts, &lookout, &config, &mut self.references);
         let mut scene = spans::within(&observing, seen).await?;
+        scene.foresee(&parts, &config, &mut self.foresight, Ground::Renew(&fence)).await;
         self.reads.note("DescribeInstances", "", &scene.world);
         self.note_unserved(&config, &mut scene);
         let desk = Desk {

@@ -26,12 +26,13 @@ mod inputs;
 mod launch;
 mod lease;
 mod list;
+mod loads;
 mod operator;
 mod people;
 mod replica;
 mod transaction;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -39,7 +40,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::clock::Clock;
-use crate::decide::signal::Observation;
+use crate::decide::signal::{Observation, SignalName};
 use crate::domain::boot::Boot;
 use crate::domain::failure::FailureClass;
 use crate::domain::host::Host;
@@ -254,6 +255,14 @@ impl Store for MemoryStore {
 
     async fn boots(&self, fleet: &FleetName, span: Duration, most: u32) -> Result<Vec<Boot>, StoreError> {
         Ok(self.read(|rows, now| fleet::boots(rows, before(now, span), fleet, most)))
+    }
+
+    async fn loads_fold(&self, fence: &Fence, signals: &BTreeSet<SignalName>) -> Result<(), StoreError> {
+        self.write(|tx| loads::fold(tx, fence, signals))
+    }
+
+    async fn loads(&self, fleet: &FleetName, signal: &str) -> Result<Vec<(Timestamp, f64)>, StoreError> {
+        Ok(self.look(|rows| loads::list(rows, fleet, signal)))
     }
 
     async fn host_find(&self, id: &InstanceId) -> Result<Option<Host>, StoreError> {

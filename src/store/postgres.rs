@@ -24,13 +24,14 @@ mod host;
 mod inputs;
 mod launch;
 mod lease;
+mod loads;
 mod operator;
 mod replica;
 mod retry;
 mod schema;
 mod session;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -38,7 +39,7 @@ use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 use crate::config::service::SecretUrl;
-use crate::decide::signal::Observation;
+use crate::decide::signal::{Observation, SignalName};
 use crate::domain::boot::Boot;
 use crate::domain::failure::FailureClass;
 use crate::domain::host::Host;
@@ -290,6 +291,14 @@ impl Store for PostgresStore {
 
     async fn boots(&self, fleet: &FleetName, span: Duration, most: u32) -> Result<Vec<Boot>, StoreError> {
         transaction!(self, READ, DEADLINE, |tx| boot::boots(tx, fleet, span, most).await?)
+    }
+
+    async fn loads_fold(&self, fence: &Fence, signals: &BTreeSet<SignalName>) -> Result<(), StoreError> {
+        transaction!(self, WRITE, DEADLINE, |tx| loads::fold(tx, fence, signals).await?)
+    }
+
+    async fn loads(&self, fleet: &FleetName, signal: &str) -> Result<Vec<(Timestamp, f64)>, StoreError> {
+        transaction!(self, READ, DEADLINE, |tx| loads::list(tx, fleet, signal).await?)
     }
 
     async fn host_find(&self, id: &InstanceId) -> Result<Option<Host>, StoreError> {

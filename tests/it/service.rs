@@ -10,6 +10,7 @@ mod candidates;
 mod capacity;
 mod changes;
 mod drains;
+mod foreseen;
 mod launches;
 mod logged;
 mod outages;

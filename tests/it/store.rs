@@ -16,6 +16,7 @@ mod hosts;
 mod inputs;
 mod launches;
 mod lease;
+mod loads;
 mod memory;
 mod operators;
 mod outage;

@@ -1,11 +1,13 @@
 //! The way of every call to the store: a turn for the simulator, the database's moods, the witness.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
+use fleet_scaler::decide::signal::SignalName;
 use fleet_scaler::domain::boot::Boot;
 use fleet_scaler::domain::failure::{CloudError, FailureClass};
 use fleet_scaler::domain::host::Host;
@@ -347,6 +349,14 @@ impl Store for SeamStore {
 
     async fn boots(&self, fleet: &FleetName, span: Duration, most: u32) -> Result<Vec<Boot>, StoreError> {
         self.ask("boots", || self.world.store.boots(fleet, span, most)).await
+    }
+
+    async fn loads_fold(&self, fence: &Fence, signals: &BTreeSet<SignalName>) -> Result<(), StoreError> {
+        self.ask("loads_fold", || self.world.store.loads_fold(fence, signals)).await
+    }
+
+    async fn loads(&self, fleet: &FleetName, signal: &str) -> Result<Vec<(Timestamp, f64)>, StoreError> {
+        self.ask("loads", || self.world.store.loads(fleet, signal)).await
     }
 
     async fn host_find(&self, id: &InstanceId) -> Result<Option<Host>, StoreError> {

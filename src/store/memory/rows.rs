@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::decide::inputs::Inputs;
 use crate::decide::plan::{Answer, Plan};
 use crate::decide::policy::Mode;
-use crate::decide::signal::Observation;
+use crate::decide::signal::{Observation, SignalName};
 use crate::decide::snapshot::{FleetMemory, PoolHealth};
 use crate::domain::failure::CloudError;
 use crate::domain::host::{Drain, Host, HostState, Step};
@@ -72,6 +72,8 @@ pub struct FleetRow {
     pub memory: FleetMemory,
     /// What was observed, by tick.
     pub window: BTreeMap<Timestamp, Observation>,
+    /// The highest load of every ten minutes, of signals that are forecast.
+    pub loads: BTreeMap<SignalName, BTreeMap<Timestamp, f64>>,
     /// Pools that refused and have not recovered.
     pub pools: BTreeMap<Pool, PoolHealth>,
     /// Decisions, oldest first; the oldest are dropped beyond the bound, the newest never.
@@ -98,6 +100,7 @@ impl FleetRow {
             lease_changes: Vec::new(),
             memory: FleetMemory::default(),
             window: BTreeMap::new(),
+            loads: BTreeMap::new(),
             pools: BTreeMap::new(),
             decisions: VecDeque::new(),
             alive: BTreeSet::new(),

@@ -52,10 +52,10 @@ size = { min = 6, max = 8 }
 "#;
 
 /// A load that is spread over the hosts that are asked; `None`: nobody answers.
-struct Load(Mutex<Option<f64>>);
+pub(super) struct Load(pub(super) Mutex<Option<f64>>);
 
 impl Load {
-    fn set(&self, load: Option<f64>) {
+    pub(super) fn set(&self, load: Option<f64>) {
         *self.0.lock().unwrap() = load;
     }
 }
