@@ -36,8 +36,8 @@ soak: ## Run real replicas on a failing cloud for MINUTES=60, killing and stoppi
 latency: ## Ask the API of 50 fleets with a month of history, and measure how long it takes
 	@scripts/latency.sh
 
-elasticity: ## Judge the shipped decision beside models of other autoscalers, on recorded load: TRACES=DIR, or the benchmark's own
-	@scripts/elasticity.sh "$(TRACES)"
+elasticity: ## Judge the shipped decision beside models of other autoscalers, on recorded load: TRACES=DIR, or the benchmark's own; CHARTS=DIR draws it
+	@CHARTS="$(CHARTS)" scripts/elasticity.sh "$(TRACES)"
 
 sqlx: ## Make the offline data of the SQL queries anew
 	@scripts/sqlx-prepare.sh

@@ -26,7 +26,9 @@ RETURN (SELECT value * hosts FROM (SELECT
     WHERE hosts > 0);
 COMMENT ON FUNCTION scaler.load_of IS 'The load behind a signal in an observation; null: it has no value, or no host stands under it.';
 
-CREATE VIEW audit.load_history AS SELECT fleet, signal, at, load FROM scaler.load_history;
+CREATE VIEW audit.load_history AS
+SELECT l.fleet, l.signal, l.at, l.load
+FROM scaler.load_history l JOIN scaler.fleet_state f ON f.fleet = l.fleet;
 COMMENT ON VIEW audit.load_history IS 'What forecasts are made from: the highest load of every ten minutes, some four weeks back.';
 COMMENT ON COLUMN audit.load_history.fleet IS 'The fleet.';
 COMMENT ON COLUMN audit.load_history.signal IS 'The signal.';

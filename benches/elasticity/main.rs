@@ -3,9 +3,10 @@
 //! `make elasticity TRACES=DIR`. Every trace is replayed at three boot times. Everybody chooses constants on the first
 //! third of it, as cheap as keeps the unserved load within a thousandth, and is judged on the rest. The method, and what
 //! is known to be hard, is in `docs/benchmarks/elasticity.md`. The last line is the verdict; the exit code says whether
-//! the targets hold (1: they do not; 2: there was nothing to judge).
+//! the targets hold (1: they do not; 2: there was nothing to judge, or nowhere to draw it).
 
 mod field;
+mod pictures;
 mod table;
 mod trial;
 mod verdict;
@@ -25,6 +26,9 @@ use crate::verdict::{Judged, Verdict};
 
 /// The benchmark's own copy.
 const TRACES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/elasticity/traces");
+
+/// Names a folder that pictures of the results are drawn into.
+const CHARTS: &str = "CHARTS";
 
 /// Half of all launches take longer than this.
 const BOOTS: [Second; 3] = [30, 60, 180];
@@ -47,7 +51,8 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let judged = run(&loads);
+    let trials = trials(&loads);
+    let judged = run(&trials);
     println!(
         "\nExcess cost (cost ÷ ideal − 1), constants chosen on the first third, judged on the rest; `!`: more than 0.1 % unserved"
     );
@@ -69,6 +74,12 @@ fn main() -> ExitCode {
     }
     if lost.is_empty() {
         println!("  nowhere");
+    }
+    if let Some(folder) = std::env::var_os(CHARTS)
+        && let Err(problem) = pictures::draw(Path::new(&folder), &trials, &judged)
+    {
+        eprintln!("{}: {problem}", folder.display());
+        return ExitCode::from(2);
     }
     let verdict = Verdict::of(&judged);
     println!("\n{verdict}");
@@ -105,23 +116,27 @@ fn load(folder: &Path, trace: Trace) -> Result<Load, String> {
     Ok((trace.name, load))
 }
 
-/// Runs every trial, as many at a time as there are processors.
-fn run(loads: &[Load]) -> Vec<Judged> {
-    let trials: Vec<Trial<'_>> = loads
+/// Each trace at each boot time.
+fn trials(loads: &[Load]) -> Vec<Trial<'_>> {
+    loads
         .iter()
         .enumerate()
         .flat_map(|(place, (trace, load))| {
             BOOTS.map(|boot| Trial { trace, load, boot, seed: SEED + place as u64 })
         })
-        .collect();
+        .collect()
+}
+
+/// Runs every trial, as many at a time as there are processors.
+fn run(trials: &[Trial<'_>]) -> Vec<Judged> {
     let workers = std::thread::available_parallelism().map_or(1, usize::from).min(trials.len());
-    eprintln!("{} traces × {} boot times on {workers} threads", loads.len(), BOOTS.len());
+    eprintln!("{} traces × {} boot times on {workers} threads", trials.len() / BOOTS.len(), BOOTS.len());
     let (next, done, start) = (AtomicUsize::new(0), AtomicUsize::new(0), Instant::now());
     let judged: Mutex<Vec<(usize, Judged)>> = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..workers {
             scope.spawn(|| {
-                while let Some((place, trial)) = pick(&trials, &next) {
+                while let Some((place, trial)) = pick(trials, &next) {
                     let outcomes = trial.run();
                     let count = done.fetch_add(1, Ordering::Relaxed) + 1;
                     let passed = start.elapsed().as_secs();

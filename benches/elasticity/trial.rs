@@ -79,13 +79,17 @@ impl Trial<'_> {
         best.map_or(Constants { target: FIXED_TARGET, shortfall: UNSERVED_MOST }, |best| best.2)
     }
 
-    /// The whole load is run, so that a scaler that remembers comes warm to the part that counts.
     fn score(&self, scaler: impl Fn() -> Box<dyn Scaler>) -> Measures {
+        Measures::of(&self.judged_part(scaler))
+    }
+
+    /// The whole load is run, so that a scaler that remembers comes warm to the part that counts.
+    pub(crate) fn judged_part(&self, scaler: impl Fn() -> Box<dyn Scaler>) -> Run {
         let third = self.third();
         let first = Plant::new(self.load[..third].to_vec(), self.boot, self.seed);
         let moves = first.run(scaler().as_mut()).moves;
         let run = Plant::new(self.load.to_vec(), self.boot, self.seed).run(scaler().as_mut());
-        Measures::of(&Run {
+        Run {
             step: run.step,
             load: run.load[third..].to_vec(),
             needed: run.needed[third..].to_vec(),
@@ -93,6 +97,6 @@ impl Trial<'_> {
             paid: run.paid[third..].to_vec(),
             unserved: run.unserved[third..].to_vec(),
             moves: run.moves - moves,
-        })
+        }
     }
 }

@@ -31,7 +31,7 @@ use crate::decide::opinion::{Because, Opinion, Source, Wish};
 use crate::decide::policy::{Target, to_size};
 use crate::decide::targets::{self, NOISE};
 use crate::decide::trail::BOOT_TIME;
-use crate::domain::time::{Timestamp, after, since};
+use crate::domain::time::{Timestamp, after, before, since};
 pub use kept::{Forecasts, LIFE};
 pub use trial::{Trial, Trust};
 
@@ -90,10 +90,13 @@ impl Forecast {
                 season::expect(history.last_weeks(), steps).unwrap_or_default()
             }
         };
-        let points = expected.into_iter().enumerate().map(|(step, (load, low, high))| {
-            let middle = BUCKET.mul_f64(0.5);
-            let at = after(after(history.end(), middle), BUCKET * u32::try_from(step).unwrap_or(u32::MAX));
-            Expected { at, load, low, high }
+        // Each stands for the middle of its bucket, the first for that of the last one that is known.
+        let first = before(history.end(), BUCKET.mul_f64(0.5));
+        let points = (0..).zip(expected).map(|(step, (load, low, high))| Expected {
+            at: after(first, BUCKET * step),
+            load,
+            low,
+            high,
         });
         Self { known_until: history.end(), trust, points: points.collect() }
     }
@@ -101,8 +104,7 @@ impl Forecast {
     /// With only those points that a decision at `now` looks at: it is kept with every decision.
     #[must_use]
     pub fn near(&self, now: Timestamp, lead: Duration) -> Self {
-        let (from, till) =
-            (crate::domain::time::before(now, BUCKET), after(now, lead.min(LEAD_MOST) + BUCKET));
+        let (from, till) = (before(now, BUCKET), after(now, lead.min(LEAD_MOST) + BUCKET));
         let near = self.points.iter().filter(|point| from <= point.at && point.at <= till);
         Self { points: near.copied().collect(), ..self.clone() }
     }
@@ -112,7 +114,7 @@ impl Forecast {
         let next = self.points.iter().position(|point| point.at >= at)?;
         let after_it = self.points[next];
         let Some(before_it) = next.checked_sub(1).map(|last| self.points[last]) else {
-            return (after_it.at == at || since(after_it.at, at) <= BUCKET.mul_f64(0.5)).then_some(after_it);
+            return (after_it.at == at).then_some(after_it);
         };
         let share = since(at, before_it.at).as_secs_f64() / since(after_it.at, before_it.at).as_secs_f64();
         let mix = |from: f64, to: f64| from + share * (to - from);

@@ -6,7 +6,7 @@
 
 use augurs::ets::AutoETS;
 use augurs::mstl::MSTLModel;
-use augurs::prelude::*;
+use augurs::{Forecast, prelude::*};
 
 use crate::decide::forecast::history::DAY;
 
@@ -16,30 +16,36 @@ const LEVEL: f64 = 0.95;
 /// Additive errors, an additive trend or none, no season: that was taken out before.
 const MODEL: &str = "AZN";
 
-/// The next loads, each with the ends of its interval; none is negative.
+/// A load with the ends of its interval.
+pub(super) type Interval = (f64, f64, f64);
+
+/// The last load that is known, as the model sees it, and the next ones; none is negative. The first belongs to the others
+/// as a real load does not: what grows from one to the next is the model's growth, and not its error.
 ///
 /// # Errors
 ///
 /// If the library cannot fit these loads: why, in its words.
-pub(super) fn expect(loads: &[f64], steps: usize) -> Result<Vec<(f64, f64, f64)>, String> {
+pub(super) fn expect(loads: &[f64], steps: usize) -> Result<Vec<Interval>, String> {
     let periods = if loads.len() >= 2 * WEEK { vec![DAY, WEEK] } else { vec![DAY] };
     let trend = AutoETS::new(1, MODEL).map_err(|error| error.to_string())?.into_trend_model();
     let fitted = MSTLModel::new(periods, trend).fit(loads).map_err(|error| error.to_string())?;
-    let forecast = fitted.predict(steps, LEVEL).map_err(|error| error.to_string())?;
-    let (low, high) = match forecast.intervals {
-        Some(intervals) => (intervals.lower, intervals.upper),
-        None => (forecast.point.clone(), forecast.point.clone()),
-    };
-    let expected = forecast.point.iter().zip(low.iter().zip(&high));
-    let expected: Vec<_> =
-        expected.map(|(load, (low, high))| (load.max(0.0), low.max(0.0), high.max(0.0))).collect();
-    let is_number =
-        |(load, low, high): &(f64, f64, f64)| load.is_finite() && low.is_finite() && high.is_finite();
-    if expected.len() == steps && expected.iter().all(is_number) {
+    let known = fitted.predict_in_sample(LEVEL).map_err(|error| error.to_string())?;
+    let coming = fitted.predict(steps, LEVEL).map_err(|error| error.to_string())?;
+    let (known, coming) = (intervals(&known), intervals(&coming));
+    let expected: Vec<Interval> = known.last().into_iter().chain(&coming).copied().collect();
+    let is_number = |(load, low, high): &Interval| load.is_finite() && low.is_finite() && high.is_finite();
+    if expected.len() == steps + 1 && expected.iter().all(is_number) {
         Ok(expected)
     } else {
         Err("what it expects is no number".to_owned())
     }
+}
+
+fn intervals(forecast: &Forecast) -> Vec<Interval> {
+    let ends = forecast.intervals.as_ref();
+    let (low, high) = ends.map_or((&forecast.point, &forecast.point), |ends| (&ends.lower, &ends.upper));
+    let loads = forecast.point.iter().zip(low.iter().zip(high));
+    loads.map(|(load, (low, high))| (load.max(0.0), low.max(0.0), high.max(0.0))).collect()
 }
 
 #[cfg(test)]
@@ -57,8 +63,9 @@ mod tests {
         let load = |place: usize| 50.0 + 20.0 * wave(place, DAY) + (place * 7_919 % 100) as f64 / 50.0;
         let loads: Vec<f64> = (0..6 * DAY).map(load).collect();
         let expected = expect(&loads, DAY).unwrap();
+        assert_eq!(expected.len(), DAY + 1);
         for (step, (found, low, high)) in expected.iter().enumerate() {
-            let comes = load(6 * DAY + step);
+            let comes = load(6 * DAY - 1 + step);
             assert!((found - comes).abs() < 4.0, "{step}: {found} where {comes} comes");
             assert!(low <= found && found <= high);
         }
@@ -71,7 +78,7 @@ mod tests {
         let loads: Vec<f64> = (0..3 * WEEK).map(load).collect();
         let expected = expect(&loads, WEEK).unwrap();
         let far_off =
-            (0..WEEK).filter(|step| (expected[*step].0 - load(3 * WEEK + step)).abs() > 10.0).count();
+            (0..WEEK).filter(|step| (expected[step + 1].0 - load(3 * WEEK + step)).abs() > 10.0).count();
         assert!(far_off < WEEK / 20, "{far_off} of {WEEK}");
     }
 

@@ -133,11 +133,11 @@ impl Bench {
         // The forecast begins where the first host of the day had to be asked for.
         let known = start - late;
         let expected = season::expect(last_weeks(&loads[..known]), DAY + late)?;
-        for place in 0..DAY {
-            let seen = loads[known + place];
-            let base = expected[place].0;
-            let highest =
-                expected[place..=place + late].iter().map(|(load, _, _)| *load).fold(base, f64::max);
+        // The first of them is of what was known.
+        let coming = expected.get(1..).unwrap_or_default();
+        for (place, span) in coming.windows(late + 1).take(DAY).enumerate() {
+            let (seen, base) = (loads[known + place], span[0].0);
+            let highest = span.iter().map(|(load, _, _)| *load).fold(base, f64::max);
             let growth = highest / base.max(highest / 20.0).max(f64::MIN_POSITIVE);
             self.came.push(loads[start + place]);
             self.without.push(seen);

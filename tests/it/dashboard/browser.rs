@@ -4,6 +4,7 @@
 
 use std::time::{Duration, Instant};
 
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::driver::Driver;
@@ -12,6 +13,8 @@ use super::driver::Driver;
 const PATIENCE: Duration = Duration::from_mins(1);
 /// How often the page is looked at meanwhile.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// How often in a row a page may draw an element anew before anybody can click on it.
+const REDRAWN_MOST: u32 = 20;
 
 const OPTIONS: [&str; 8] = [
     "--headless=new",
@@ -131,13 +134,21 @@ impl Browser {
 
     /// Scrolls to an element and clicks on it, as a person does; something that lies over it is an error.
     pub(super) async fn click(&self, selector: &str) {
-        let path = self.element(selector).await + "/click";
-        self.run(&format!(
-            "document.querySelector({})?.scrollIntoView({{block: 'center'}})",
-            json!(selector)
-        ))
-        .await;
-        self.driver.post(&path, json!({})).await;
+        let scroll =
+            format!("document.querySelector({})?.scrollIntoView({{block: 'center'}})", json!(selector));
+        for _ in 0..REDRAWN_MOST {
+            let path = self.element(selector).await + "/click";
+            self.run(&scroll).await;
+            match self.driver.ask(Method::POST, &path, json!({})).await {
+                // The page drew itself anew in between: a person would click on what is there now.
+                Err(problem) if problem.contains("stale element reference") => {}
+                clicked => {
+                    clicked.unwrap_or_else(|problem| panic!("{problem}"));
+                    return;
+                }
+            }
+        }
+        panic!("{selector} is drawn anew all the time");
     }
 
     /// Types into a field, in place of what is in it.

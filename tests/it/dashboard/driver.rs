@@ -45,7 +45,7 @@ impl Driver {
     }
 
     /// A request of the session; what the driver says where it cannot be done.
-    async fn ask(&self, method: Method, path: &str, body: Value) -> Result<Value, String> {
+    pub(super) async fn ask(&self, method: Method, path: &str, body: Value) -> Result<Value, String> {
         let mut request =
             self.client.request(method.clone(), format!("{}{path}", self.base)).timeout(DEADLINE);
         if method == Method::POST {
