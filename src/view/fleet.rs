@@ -1,6 +1,7 @@
 //! How a fleet stands, worked out from its configuration and from what is remembered of it.
 
 pub mod boot;
+pub mod forecast;
 pub mod next;
 pub mod observed;
 pub mod rule;
@@ -27,6 +28,7 @@ use crate::domain::time::{Timestamp, after};
 use crate::store::{DecisionRow, Lease, StoredFleet};
 use crate::view::decision::DecisionSummary;
 use crate::view::fleet::boot::BootStatus;
+use crate::view::fleet::forecast::ForecastStatus;
 use crate::view::fleet::next::{Next, Waits};
 use crate::view::fleet::observed::Observed;
 use crate::view::fleet::rule::RuleStatus;
@@ -79,6 +81,8 @@ pub struct FleetStatus {
     pub lease: Option<LeaseRow>,
     /// The newest decision; null: there is none.
     pub last_decision: Option<DecisionSummary>,
+    /// What is expected of the load of each target that may follow a forecast, as that decision saw it.
+    pub forecasts: Vec<ForecastStatus>,
     /// What policies that are tried beside the one in force would have done in its place. None of it was done.
     pub candidates: Vec<CandidatePlan>,
 }
@@ -264,6 +268,7 @@ impl FleetStatus {
                 per_seconds: config.safety.budget_per.as_secs(),
             }),
             lease,
+            forecasts: last.map(|last| ForecastStatus::all(&last.plan)).unwrap_or_default(),
             candidates: last.map(|last| last.plan.candidates.clone()).unwrap_or_default(),
             last_decision,
             hosts,

@@ -14,6 +14,7 @@ use crate::decide::snapshot::{Ask, OperatorRequest, PoolHealth};
 use crate::domain::host::HostState;
 use crate::domain::time::Timestamp;
 use crate::view::fleet::boot::BootStatus;
+use crate::view::fleet::forecast::ForecastStatus;
 use crate::view::fleet::observed::SignalStatus;
 use crate::view::fleet::rule::RuleStatus;
 use crate::view::fleet::schedule::ScheduleStatus;
@@ -66,6 +67,7 @@ impl FleetStatus {
             ("hosts", vec![self.hosts_line()]),
             ("signals", self.signal_lines()),
             ("rules", self.rule_lines()),
+            ("forecast", plain(self.forecasts.iter().map(ForecastStatus::line))),
             ("cooldown", vec![self.cooldowns.line().into()]),
             ("held by", self.next.refusals.iter().map(|why| Text::styled(DOUBTFUL, why.as_str())).collect()),
             ("paused", self.pause_lines()),

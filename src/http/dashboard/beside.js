@@ -1,5 +1,5 @@
-// What else moves or might move a fleet: schedules, which set its bounds by the clock, and candidates, which are policies
-// that are asked the same as the one in force and never act.
+// What else moves or might move a fleet: schedules, which set its bounds by the clock, forecasts of its load, and
+// candidates, which are policies that are asked the same as the one in force and never act.
 
 import { ago, at, decisionPath, kind, link, said, section, sizes, table } from "./parts.js";
 import { h } from "./dom.js";
@@ -24,6 +24,20 @@ function standing({ in_force: inForce, until, next_start: next, says }) {
   const change = inForce ? until : next;
   const soon = change ? h("div", { class: "fine" }, `${inForce ? "ends" : "starts"} ${relative(change)}: `, at(change), " here") : null;
   return [h("p", null, inForce ? h("span", { class: "badge changing" }, "In force") : h("span", { class: "badge plain" }, "Not now"), ` ${words}`), soon];
+}
+
+/** What is expected of the load of each target that may follow a forecast, or why it is not followed. */
+export function forecasts({ forecasts: known, last_decision: last }) {
+  if (known.length === 0 || !last) return null;
+  const row = (one) =>
+    h(
+      "tr",
+      { "data-key": one.target },
+      h("td", null, h("b", null, one.target)),
+      h("td", { class: "nowrap" }, one.size === null ? h("span", { class: "badge plain" }, "Says nothing") : count(one.size, "host")),
+      h("td", null, said(one.because, last.at)),
+    );
+  return section("Forecasts", { class: "block", id: "forecasts" }, table("Forecasts", ["Target", "Would want", "Why"], known.map(row)));
 }
 
 /** Each candidate beside the real decision: what it would want now, and how often it differed in the span of the charts. */

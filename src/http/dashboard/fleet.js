@@ -3,7 +3,7 @@
 import { draining, pausing, resuming, resizing } from "./actions.js";
 import { barred, get } from "./api.js";
 import { judged, signalRow, sizeBar } from "./bars.js";
-import { candidates, schedules } from "./beside.js";
+import { candidates, forecasts, schedules } from "./beside.js";
 import { charts } from "./charts.js";
 import { h } from "./dom.js";
 import { judge } from "./judge.js";
@@ -75,6 +75,7 @@ function page(data, tools) {
     h("div", { class: "grid" }, standing(fleet), following(fleet), measured(fleet)),
     charts(data.series, fleet, tools),
     schedules(fleet),
+    forecasts(fleet),
     candidates(fleet, data.tallies, data.since),
     hostList(data.hosts, fleet, tools),
     decisionList(data.decisions, tools),

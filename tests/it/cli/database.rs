@@ -111,6 +111,7 @@ async fn status_hosts_and_history_tell_how_it_stands() {
             "candidates",
             "cooldowns",
             "fleet",
+            "forecasts",
             "hosts",
             "interval_seconds",
             "last_decision",

@@ -1,4 +1,4 @@
-//! What stands beside the policy in force on a fleet's page: its schedules, and the candidates that are tried.
+//! What stands beside the policy in force on a fleet's page: its schedules, its forecasts, and the candidates that are tried.
 
 use chrono::Timelike as _;
 use fleet_scaler::clock::{Clock as _, SystemClock};
@@ -26,6 +26,12 @@ end = "0 {} * * *"
 timezone = "UTC"
 size = {{ min = 3 }}
 
+[[target]]
+name = "cpu-60"
+signal = "cpu.avg"
+value = 0.60
+forecast = {{ hosts_max = 2 }}
+
 [[candidate]]
 name = "eager"
 size = {{ min = 5, max = 8 }}
@@ -40,7 +46,7 @@ cooldown = {{ scale_out = "5m", scale_in = "10m" }}
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_fleets_schedules_and_candidates_stand_beside_what_was_decided() {
+async fn a_fleets_schedules_forecasts_and_candidates_stand_beside_what_was_decided() {
     let site = site_with(&tables(), 3).await;
     site.until("/fleets/web/candidates", |answer| answer["candidates"][1]["evaluations"].is_i64()).await;
     let browser = Browser::start().await;
@@ -56,6 +62,10 @@ async fn a_fleets_schedules_and_candidates_stand_beside_what_was_decided() {
     assert!(second.starts_with("next from ") && second.ends_with(" 08:00 Europe/Berlin"), "{second}");
     browser.until_says("#schedules tbody tr:nth-child(1)", &format!("In force {first}ends in 1 h")).await;
     browser.until_says("#schedules tbody tr:nth-child(2)", &format!("Not now {second}starts in ")).await;
+    browser.until_says("#forecasts tbody tr", "Says nothing").await;
+    browser
+        .until_says("#forecasts tbody tr", "no load is expected for this time: there is no forecast yet")
+        .await;
     browser.until_says("#candidates tbody tr:nth-child(1)", "is what is done").await;
     browser.until_says("#candidates tbody tr:nth-child(2)", "2 hosts more").await;
     browser.until_says("#candidates tbody tr:nth-child(2)", " larger").await;
