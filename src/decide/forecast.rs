@@ -132,9 +132,7 @@ impl Forecast {
         let (present, last) = (self.at(now)?, self.at(till)?);
         let within = self.points.iter().filter(|point| now < point.at && point.at < till).copied();
         let highest = within.chain([last]).max_by(|one, other| one.load.total_cmp(&other.load))?;
-        // Of next to nothing anything is a multiple: growth is measured from no less than a twentieth of the highest.
-        let base = present.load.max(highest.load / 20.0).max(f64::MIN_POSITIVE);
-        let times = |load: f64| load / base;
+        let times = |load| times(load, present.load, highest.load);
         Some(Growth {
             factor: times(highest.load).max(1.0),
             low: times(highest.low),
@@ -142,6 +140,12 @@ impl Forecast {
             by: highest.at,
         })
     }
+}
+
+/// How many times as much a load is as the present one. Of next to nothing anything is a multiple: the present one is taken
+/// for no less than a twentieth of the highest that is expected.
+fn times(load: f64, present: f64, highest: f64) -> f64 {
+    load / present.max(highest / 20.0).max(f64::MIN_POSITIVE)
 }
 
 /// How far ahead a decision looks: until a host that it asks for serves and is seen to.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::decide::forecast::history::{BUCKET, DAY, LoadHistory, last_weeks};
-use crate::decide::forecast::season;
+use crate::decide::forecast::{season, times};
 use crate::decide::wording::percent;
 
 /// Load that may go unserved on either side, 0–1.
@@ -114,7 +114,9 @@ impl fmt::Display for Trust {
                 let over =
                     if days == 1 { "the last day".to_owned() } else { format!("the last {days} days") };
                 let (verb, share) = if saved < 0.0 { ("cost", -saved) } else { ("saved", saved) };
-                write!(f, "over {over} it would have {verb} {} of the hosts", percent(share))
+                write!(f, "over {over} it would have {verb} {} of the hosts", percent(share))?;
+                let is_little = saved >= 0.0 && !trial.is_won();
+                if is_little { write!(f, ", and {} are the least", percent(SAVED_LEAST)) } else { Ok(()) }
             }
         }
     }
@@ -136,12 +138,11 @@ impl Bench {
         // The first of them is of what was known.
         let coming = expected.get(1..).unwrap_or_default();
         for (place, span) in coming.windows(late + 1).take(DAY).enumerate() {
-            let (seen, base) = (loads[known + place], span[0].0);
-            let highest = span.iter().map(|(load, _, _)| *load).fold(base, f64::max);
-            let growth = highest / base.max(highest / 20.0).max(f64::MIN_POSITIVE);
+            let (seen, present) = (loads[known + place], span[0].0);
+            let highest = span.iter().map(|(load, _, _)| *load).fold(present, f64::max);
             self.came.push(loads[start + place]);
             self.without.push(seen);
-            self.with.push(seen * growth.max(1.0));
+            self.with.push(seen * times(highest, present, highest).max(1.0));
         }
         Ok(())
     }

@@ -72,9 +72,14 @@ fn no_more_hosts_than_the_operator_set() {
 
 #[test]
 fn one_that_has_not_proven_itself_is_recorded_and_not_followed() {
+    let little = Trust::Tried(Trial { days: 1, with: 0.99, without: 1.0 });
     let too_short = Trust::TooShort { hours: 30, needed: 73 };
     for (trust, because) in [
         (LOST, "not followed: over the last 5 days it would have cost 25 % of the hosts"),
+        (
+            little,
+            "not followed: over the last day it would have saved 1 % of the hosts, and 2 % are the least",
+        ),
         (too_short, "not followed: 30 h of load are known, and a trial takes 73"),
     ] {
         let plan = fleet(10, 0.58, forecast(trust, &[50.0, 50.0, 90.0])).decide();
