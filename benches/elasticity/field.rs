@@ -28,6 +28,17 @@ const SHORTFALL: f64 = 0.0005;
 /// Shares of the load that may fall short, of which ours chooses one.
 const SHORTFALLS: [f64; 3] = [SHORTFALL, 0.0008, 0.0012];
 
+/// The defaults of a fleet's file: for how long no larger size was recommended before hosts go, and how long after a change.
+const PATIENCE: Patience = Patience { window: Duration::from_mins(5), cooldown: Duration::from_mins(5) };
+
+/// Of which ours chooses one.
+const PATIENCES: [Patience; 4] = [
+    PATIENCE,
+    Patience { window: MINUTE, ..PATIENCE },
+    Patience { cooldown: Duration::from_secs(150), ..PATIENCE },
+    Patience { window: MINUTE, cooldown: Duration::from_secs(150) },
+];
+
 /// One that is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Contestant {
@@ -43,6 +54,22 @@ pub(crate) struct Constants {
     pub(crate) target: f64,
     /// Only of ours.
     pub(crate) shortfall: f64,
+    /// Only of ours.
+    pub(crate) patience: Patience,
+}
+
+/// How soon hosts are given back: `scale_in.window` and `cooldown.scale_in` of a fleet's file.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Patience {
+    window: Duration,
+    cooldown: Duration,
+}
+
+impl Constants {
+    /// This target, everything else as it comes.
+    pub(crate) fn of(target: f64) -> Self {
+        Self { target, shortfall: SHORTFALL, patience: PATIENCE }
+    }
 }
 
 impl Contestant {
@@ -63,10 +90,13 @@ impl Contestant {
         match self {
             Self::Rival(_) => (0..=steps)
                 .map(|step| least + (most - least) * f64::from(step) / f64::from(steps))
-                .map(|target| Constants { target, shortfall: 0.0 })
+                .map(Constants::of)
                 .collect(),
             Self::Ours => {
-                SHORTFALLS.iter().map(|&shortfall| Constants { target: OUR_TARGET, shortfall }).collect()
+                let choices = |shortfall| {
+                    PATIENCES.map(|patience| Constants { target: OUR_TARGET, shortfall, patience })
+                };
+                SHORTFALLS.into_iter().flat_map(choices).collect()
             }
         }
     }
@@ -75,7 +105,13 @@ impl Contestant {
     pub(crate) fn describe(self, constants: Constants) -> String {
         match self {
             Self::Rival(_) => format!("{:.3}", constants.target),
-            Self::Ours => format!("{:.3}, {:.2} %", constants.target, 100.0 * constants.shortfall),
+            Self::Ours => format!(
+                "{:.3}, {:.2} %, {} s, {} s",
+                constants.target,
+                100.0 * constants.shortfall,
+                constants.patience.window.as_secs(),
+                constants.patience.cooldown.as_secs()
+            ),
         }
     }
 
@@ -89,7 +125,7 @@ impl Contestant {
 
     /// At this target, everything else as it comes.
     pub(crate) fn at(self, target: f64) -> Box<dyn Scaler> {
-        self.with(Constants { target, shortfall: SHORTFALL })
+        self.with(Constants::of(target))
     }
 
     /// As its documentation sets it up; ours with every default that a fleet's file leaves out.
@@ -111,6 +147,8 @@ fn fitted(constants: Constants) -> Policy {
     policy.safety.budget_count = 10_000;
     policy.cooldown.scale_out = Duration::from_secs(15);
     policy.targets[0].forecast = Some(ForecastPolicy { hosts_max: 50 });
+    policy.scale_in.window = constants.patience.window;
+    policy.cooldown.scale_in = constants.patience.cooldown;
     policy
 }
 
@@ -132,9 +170,9 @@ fn default_policy() -> Policy {
             shortfall: SHORTFALL,
             forecast: None,
         }],
-        cooldown: Cooldown { scale_out: MINUTE, scale_in: 5 * MINUTE },
+        cooldown: Cooldown { scale_out: MINUTE, scale_in: PATIENCE.cooldown },
         scale_in: ScaleIn {
-            window: 5 * MINUTE,
+            window: PATIENCE.window,
             order: VictimOrder::Oldest,
             protect_tag: "fleet-scaler:protect".to_owned(),
         },

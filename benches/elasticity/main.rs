@@ -58,7 +58,9 @@ fn main() -> ExitCode {
     );
     println!("{}", table::trials(&judged));
     println!("{}", table::overall(&judged, |outcome| &outcome.chosen));
-    println!("\nThe constants chosen: the target, and ours' shortfall");
+    println!(
+        "\nThe constants chosen: the target, and ours' shortfall, scale_in.window and cooldown.scale_in"
+    );
     println!("{}", table::choices(&judged));
     println!("\nNothing tuned: our defaults beside the documented defaults of the others");
     println!("{}", table::documented(&judged));

@@ -76,7 +76,7 @@ impl Trial<'_> {
                 best = Some(found);
             }
         }
-        best.map_or(Constants { target: FIXED_TARGET, shortfall: UNSERVED_MOST }, |best| best.2)
+        best.map_or_else(|| Constants::of(FIXED_TARGET), |best| best.2)
     }
 
     fn score(&self, scaler: impl Fn() -> Box<dyn Scaler>) -> Measures {

@@ -341,7 +341,7 @@ mod tests {
         let run = Plant::new(load, 60, 1).run(&mut Shipped::new("ours", policy()));
         assert!(run.serving[60..120].iter().all(|serving| *serving >= 40), "{:?}", run.serving);
         assert!(run.serving[120..140].iter().all(|serving| *serving >= 40), "{:?}", run.serving);
-        assert!(run.serving[239] + 40 < run.serving[125], "{:?}", run.serving);
+        assert!(run.serving[239] + 30 < run.serving[125], "{:?}", run.serving);
     }
 
     /// Every morning the load is five times as high within an hour, and hosts take ten minutes to come.
@@ -354,7 +354,7 @@ mod tests {
 
     #[test]
     fn a_morning_that_comes_every_day_finds_its_hosts_there() {
-        let load: Vec<f64> = (0..6 * 5_760).map(office).collect();
+        let load: Vec<f64> = (0..10 * 5_760).map(office).collect();
         let run = |forecast| {
             let mut policy = policy();
             policy.targets[0].forecast = forecast;
@@ -364,13 +364,13 @@ mod tests {
                     run.unserved[from..till].iter().sum::<f64>() / run.load[from..till].iter().sum::<f64>();
                 (share, run.paid[from..till].iter().sum::<u32>())
             };
-            (measures(0, 3 * 5_760), measures(4 * 5_760, 6 * 5_760))
+            (measures(0, 3 * 5_760), measures(8 * 5_760, 10 * 5_760))
         };
         let (with, without) = (run(Some(ForecastPolicy { hosts_max: 20 })), run(None));
         assert_eq!(with.0, without.0, "three days are too few to be believed");
         // Without it every hour has the head-room that the mornings have taught.
         assert!(with.1.0 <= without.1.0, "{with:?}, {without:?}");
-        assert!(f64::from(with.1.1) < 0.75 * f64::from(without.1.1), "{with:?}, {without:?}");
+        assert!(f64::from(with.1.1) < 0.65 * f64::from(without.1.1), "{with:?}, {without:?}");
     }
 
     #[test]

@@ -46,7 +46,7 @@ fn crowded(mut fleet: Fleet) -> Fleet {
     fleet.snapshot.unserved.lately.insert(Zone::new("eu-west-1c"));
     fleet.cools("eu-west-1a", "m7g.large", ago(seconds(3)), 2);
     fleet.asks(Ask::Drain(InstanceId::new("i-2")));
-    let trail = Trail { level: 0.1 + 0.2, headroom: -1.0 / 3.0, unrest: 1e-17 };
+    let trail = Trail { level: 0.1 + 0.2, headroom: -1.0 / 3.0, unrest: 1e-17, lean: 0.3 };
     for seen in fleet.snapshot.window.iter_mut().rev().take(3) {
         seen.trails.insert("cpu-60".into(), trail);
         seen.candidates.insert("calmer".into(), None);

@@ -16,7 +16,7 @@ fn fleet(cpu: f64, headroom: f64, unrest: f64) -> Fleet {
     fleet.policy.size.max = 40;
     fleet.policy.size.step_in_max = 10;
     fleet.policy.targets = vec![cpu_target()];
-    let trail = Trail { level: 10.0 * cpu, headroom, unrest };
+    let trail = Trail { level: 10.0 * cpu, headroom, unrest, lean: 0.0 };
     for seen in &mut fleet.snapshot.window {
         seen.trails.insert("cpu-60".into(), trail);
     }
@@ -53,7 +53,7 @@ fn unrest_widens_the_band_in_which_nothing_is_given_back() {
 
 #[test]
 fn a_shortfall_raises_the_head_room_and_calm_lowers_it() {
-    let before = Trail { level: 6.0, headroom: 0.1, unrest: 0.05 };
+    let before = Trail { level: 6.0, headroom: 0.1, unrest: 0.05, lean: 0.0 };
     let calm = learned(&fleet(0.6, 0.1, 0.05).decide());
     assert!(calm.headroom < before.headroom, "{calm:?}");
     let short = learned(&fleet(0.8, 0.1, 0.05).decide());
@@ -84,7 +84,7 @@ fn the_first_tick_is_in_proportion_and_starts_at_the_value_itself() {
     }
     let plan = fleet.decide();
     expect(&plan, Action::ScaleOut, (10, 12));
-    assert_eq!(learned(&plan), Trail { level: 7.0, headroom: 0.1, unrest: 0.1 });
+    assert_eq!(learned(&plan), Trail { level: 7.0, headroom: 0.1, unrest: 0.1, lean: 0.0 });
 }
 
 #[test]
@@ -138,6 +138,7 @@ prop_compose! {
         headroom in -0.2..2.0_f64,
         unrest in 0.0..3.0_f64,
         (idle, busy) in (0.0..0.2_f64, 0.0..0.2_f64),
+        (lean, minute_ago) in (0.0..8.0_f64, 0.0..20.0_f64),
         desired in 1..30_u32,
         recommended in 0..30_u32,
     ) -> Fleet {
@@ -145,7 +146,8 @@ prop_compose! {
         fleet.snapshot.memory.desired = Some(desired);
         for seen in &mut fleet.snapshot.window {
             seen.recommended = Some(recommended);
-            seen.trails.insert("cpu-60".into(), Trail { level, headroom, unrest });
+            let level = if seen.at > ago(MINUTE) { level } else { minute_ago };
+            seen.trails.insert("cpu-60".into(), Trail { level, headroom, unrest, lean });
         }
         let value = Value { heard: cpu, if_idle: cpu - idle.min(cpu), if_busy: cpu + busy };
         fleet.snapshot.current.values.insert("cpu.avg".into(), value);
@@ -170,14 +172,55 @@ proptest! {
         let trail = learned(&fleet.decide());
         prop_assert!((-0.2..=2.0).contains(&trail.headroom) && (0.0..=3.0).contains(&trail.unrest), "{trail:?}");
         prop_assert!(trail.level.is_finite() && trail.level >= 0.0);
+        prop_assert!((0.0..=8.0).contains(&trail.lean));
     }
+}
+
+/// Ten hosts whose load was `minute_ago` until a minute ago and has been 6 since, with this much lean.
+fn on_its_way(minute_ago: f64, lean: f64) -> Fleet {
+    let mut fleet = fleet(0.6, 0.0, 0.05);
+    for seen in &mut fleet.snapshot.window {
+        let recent = seen.at > ago(MINUTE);
+        let trail = seen.trails.get_mut("cpu-60").unwrap();
+        (trail.level, trail.lean) = (if recent { 6.0 } else { minute_ago }, lean);
+    }
+    fleet
+}
+
+#[test]
+fn a_load_that_rises_gets_more_head_room_the_more_loads_went_on_rising() {
+    let size = |minute_ago, lean| on_its_way(minute_ago, lean).decide().recommendations[0].size;
+    assert_eq!(size(4.5, 0.0), Some(10));
+    // It rose by a quarter of what it is: half of that again is 12.5 % head-room, 10.2 hosts and the margin.
+    assert_eq!(size(4.5, 0.5), Some(11));
+    assert!(size(4.5, 2.0) > Some(13));
+    let falling = on_its_way(7.5, 0.5).decide();
+    assert!(falling.recommendations[0].size < Some(10), "{:?}", falling.recommendations);
+}
+
+#[test]
+fn the_lean_grows_where_a_rise_went_on_and_sinks_where_it_did_not() {
+    let lean = |cpu: f64| {
+        let mut fleet = on_its_way(5.0, 0.5);
+        fleet.snapshot.boot_time = Some(seconds(0));
+        fleet.snapshot.current.values.insert("cpu.avg".into(), Value::exact(cpu));
+        learned(&fleet.decide()).lean
+    };
+    assert!(lean(0.9) > 0.5, "{}", lean(0.9));
+    assert!(lean(0.6) < 0.5, "{}", lean(0.6));
+}
+
+#[test]
+fn a_trail_of_before_there_was_a_lean_can_be_read() {
+    let trail: Trail = serde_json::from_str(r#"{"level":2.0,"headroom":0.07,"unrest":0.01}"#).unwrap();
+    assert_eq!(trail, Trail { level: 2.0, headroom: 0.07, unrest: 0.01, lean: 0.0 });
 }
 
 #[test]
 fn a_trail_survives_storage() {
     let mut seen = observation(now(), 0.5, 4, None);
     assert!(!serde_json::to_string(&seen).unwrap().contains("trails"));
-    seen.trails.insert("cpu-60".into(), Trail { level: 2.0, headroom: 0.07, unrest: 0.01 });
+    seen.trails.insert("cpu-60".into(), Trail { level: 2.0, headroom: 0.07, unrest: 0.01, lean: 0.2 });
     let stored = serde_json::to_string(&seen).unwrap();
     assert_eq!(serde_json::from_str::<crate::decide::signal::Observation>(&stored).unwrap(), seen);
 }
