@@ -1,4 +1,4 @@
--- Why: a forecast takes the load of weeks, and observations are kept for days. Of each signal that is forecast the highest
+-- Why: a forecast takes the load of weeks, and observations are kept for two days. Of each signal that is forecast the highest
 -- load of every ten minutes is kept, some four weeks back; it is worked out from the observations, so nothing is lost where it
 -- is worked out late.
 
@@ -10,7 +10,7 @@ CREATE TABLE scaler.load_history (
     PRIMARY KEY (fleet, signal, at),
     CONSTRAINT every_ten_minutes CHECK (at = date_bin('10 minutes', at, 'epoch'))
 );
-COMMENT ON TABLE scaler.load_history IS 'The highest load of every ten minutes, of signals that are forecast. Pruned.';
+COMMENT ON TABLE scaler.load_history IS 'The highest load of every ten minutes, of signals that are forecast. Pruned as long as the fleet forecasts any.';
 COMMENT ON COLUMN scaler.load_history.fleet IS 'The fleet.';
 COMMENT ON COLUMN scaler.load_history.signal IS 'The signal.';
 COMMENT ON COLUMN scaler.load_history.at IS 'The beginning of the ten minutes.';
@@ -23,7 +23,7 @@ RETURN (SELECT value * hosts FROM (SELECT
         (observation -> 'values' -> signal ->> 'heard')::double precision AS value,
         CASE WHEN of_hosts THEN (observation ->> 'hosts_asked')::double precision
              ELSE (observation -> 'values' -> 'hosts.healthy' ->> 'heard')::double precision END AS hosts) seen
-    WHERE hosts > 0);
+    WHERE hosts > 0 AND abs(value) < 1e300);
 COMMENT ON FUNCTION scaler.load_of IS 'The load behind a signal in an observation; null: it has no value, or no host stands under it.';
 
 CREATE VIEW audit.load_history AS

@@ -9,7 +9,7 @@ pub mod memory;
 pub mod postgres;
 mod shared;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::decide::inputs::Basis;
 use crate::decide::plan::Plan;
 use crate::decide::policy::Mode;
-use crate::decide::signal::{Observation, SignalName};
+use crate::decide::signal::Observation;
 use crate::decide::snapshot::{FleetMemory, OperatorRequest, PoolHealth};
 use crate::domain::boot::Boot;
 use crate::domain::failure::FailureClass;
@@ -143,9 +143,15 @@ pub trait Store: Send + Sync {
     /// `most`. An adopted host whose launch no row knows is not among them.
     async fn boots(&self, fleet: &FleetName, span: Duration, most: u32) -> Result<Vec<Boot>, StoreError>;
     /// Works out, from what was observed, the highest load of every
-    /// [`BUCKET`](crate::decide::forecast::history::BUCKET) since this was last done; the one that is not over waits.
-    /// What is older than [`LOOK_BACK`](crate::decide::forecast::history::LOOK_BACK) goes.
-    async fn loads_fold(&self, fence: &Fence, signals: &BTreeSet<SignalName>) -> Result<(), StoreError>;
+    /// [`BUCKET`](crate::decide::forecast::history::BUCKET) of one signal: from `from` on, or from where this was last done;
+    /// the one that is not over waits. Much is done in parts: gives where to go on, and `None` where all is done. What is
+    /// older than [`LOOK_BACK`](crate::decide::forecast::history::LOOK_BACK) goes.
+    async fn loads_fold(
+        &self,
+        fence: &Fence,
+        signal: &str,
+        from: Option<Timestamp>,
+    ) -> Result<Option<Timestamp>, StoreError>;
     /// Those of one signal, each with the beginning of its bucket, oldest first.
     async fn loads(&self, fleet: &FleetName, signal: &str) -> Result<Vec<(Timestamp, f64)>, StoreError>;
     /// The host with this id, whichever fleet's and whatever its state.

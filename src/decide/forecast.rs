@@ -35,7 +35,8 @@ use crate::domain::time::{Timestamp, after, before, since};
 pub use kept::{Forecasts, LIFE};
 pub use trial::{Trial, Trust};
 
-/// How far it reaches beyond the last load that was known to it: its life, the longest lead, and an hour.
+/// How far it reaches beyond the last load that was known to it: its life, the longest lead, and an hour, of which a bucket
+/// that was not over when it was made takes a part.
 const REACH: Duration = Duration::from_hours(8);
 /// A host that takes longer than this to come is planned for as if it came by then.
 const LEAD_MOST: Duration = Duration::from_hours(4);
@@ -82,13 +83,13 @@ impl Forecast {
     /// that need not be asked again yet.
     #[must_use]
     pub fn of(history: &LoadHistory, lead: Duration, trial: Option<Trust>) -> Self {
-        let trust = trial.unwrap_or_else(|| Trust::of(history, lead));
         let steps = usize::try_from(REACH.as_secs() / BUCKET.as_secs()).unwrap_or(0);
-        let expected = match trust {
-            Trust::TooShort { .. } => Vec::new(),
-            Trust::Failed { .. } | Trust::Tried(_) => {
-                season::expect(history.last_weeks(), steps).unwrap_or_default()
-            }
+        let (trust, expected) = match trial.unwrap_or_else(|| Trust::of(history, lead)) {
+            trust @ (Trust::TooShort { .. } | Trust::Failed { .. }) => (trust, Vec::new()),
+            trust @ Trust::Tried(_) => match season::expect(history.last_weeks(), steps) {
+                Ok(expected) => (trust, expected),
+                Err(why) => (Trust::Failed { why }, Vec::new()),
+            },
         };
         // Each stands for the middle of its bucket, the first for that of the last one that is known.
         let first = before(history.end(), BUCKET.mul_f64(0.5));
@@ -175,7 +176,8 @@ fn judge(target: &Target, hosts_max: u32, census: &Census<'_>) -> (Wish, Because
         return (Wish::None, Because::NoValue { signals: vec![target.signal.clone()] });
     };
     if growth.factor <= 1.0 {
-        return (Wish::None, Because::NoRise { signal: target.signal.clone(), by: growth.by });
+        let by = after(census.now, ahead.min(LEAD_MOST));
+        return (Wish::None, Because::NoRise { signal: target.signal.clone(), by });
     }
     let present = to_size((need.hosts - NOISE).ceil());
     let expected = to_size((need.hosts * growth.factor - NOISE).ceil());

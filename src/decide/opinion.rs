@@ -195,7 +195,7 @@ impl Because {
                 write!(f, "no more load of {signal} than now is expected until {}", clock(*by))
             }
             Self::NotTrusted(trust) => write!(f, "not followed: {trust}"),
-            _ => f.write_str("no load is expected for this time: there is no forecast yet"),
+            _ => f.write_str("no load is expected for this time: there is no forecast of it"),
         }
     }
 }
@@ -235,8 +235,10 @@ impl Opinion {
         matches!(self.wish, Wish::Size(size) if size > than)
     }
 
+    /// A forecast never does: what it names is a floor under what others would give back.
     pub(super) fn wants_fewer(&self, than: u32) -> bool {
-        matches!(self.wish, Wish::Size(size) if size < than)
+        let gives_back = !matches!(self.source, Source::Forecast(_));
+        gives_back && matches!(self.wish, Wish::Size(size) if size < than)
     }
 }
 

@@ -105,7 +105,7 @@ impl Learned {
         Self {
             level: Some((trail.level, 1.0 - (-passed / SMOOTHING).exp())),
             limit,
-            headroom: (1.0 + trail.headroom) * went_on - 1.0,
+            headroom: ((1.0 + trail.headroom) * went_on - 1.0).min(HEADROOM.1),
             margin: (0.01 + 0.3 * trail.unrest).min(target.tolerance.max(0.01)),
             slack: 0.02 + 0.5 * trail.unrest,
         }
@@ -191,18 +191,21 @@ fn earlier(target: &Target, census: &Census<'_>) -> Option<(Timestamp, Trail)> {
     as_of(target, census, before(census.now, lead(census.snapshot.boot_time, census.policy.interval)))
 }
 
-/// By what share of itself the load rose within the minute before that moment; below 0 where it fell.
+/// By what share of itself the load rose a minute before that moment; below 0 where it fell. Where nothing was heard for
+/// longer than that, what it came to in all that time is spread over it.
 fn way(target: &Target, census: &Census<'_>, trail: &Trail, at: Timestamp) -> f64 {
-    let Some((_, minute_ago)) = as_of(target, census, before(at, MINUTE)) else { return 0.0 };
+    let Some((then, earlier)) = as_of(target, census, before(at, MINUTE)) else { return 0.0 };
     let limit = target.value * (1.0 + target.tolerance);
-    (trail.level - minute_ago.level) / at_least(trail.level, limit)
+    let minutes = (since(at, then).as_secs_f64() / MINUTE.as_secs_f64()).max(1.0);
+    (trail.level - earlier.level) / at_least(trail.level, limit) / minutes
 }
 
-/// The trail at a moment: the newest that is not younger, or else the oldest that is remembered.
+/// The trail at a moment at which the load was heard: the newest that is not younger, or else the oldest that is remembered.
 fn as_of(target: &Target, census: &Census<'_>, moment: Timestamp) -> Option<(Timestamp, Trail)> {
     let mut found = None;
     for seen in census.snapshot.window.iter().rev() {
-        if let Some(trail) = seen.trails.get(&target.name) {
+        let heard = seen.value(&target.signal, Facet::Heard).is_some();
+        if let Some(trail) = seen.trails.get(&target.name).filter(|_| heard) {
             found = Some((seen.at, *trail));
             if seen.at <= moment {
                 break;

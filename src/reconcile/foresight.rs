@@ -1,97 +1,130 @@
 //! Keeps a fleet's forecasts fresh, where its policy has a use for them.
 //!
-//! They are worked out from rows, so that nothing is lost with the process: whoever takes the fleet over makes the same
-//! ones. A forecast that cannot be made is a fault that is told and nothing more; the loop scales by the load
-//! that is there, as it does without one.
+//! They are worked out from rows, so that nothing is lost with the process: whoever takes the fleet over makes them anew.
+//! They are reckoned beside the tick, a fleet at a time, and no decision waits for them: until they are there, and where
+//! they cannot be made, which is a fault that is told, the loop scales by the load that is there, as it does without.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 
 use crate::config::fleet::FleetConfig;
 use crate::decide::forecast::history::LoadHistory;
 use crate::decide::forecast::{self, Forecasts};
+use crate::decide::signal::SignalName;
 use crate::domain::time::{Timestamp, after};
 use crate::store::{Fence, Store, StoreError};
 
 /// How long after one that failed they are tried again.
 const RETRY: Duration = Duration::from_mins(5);
+/// Parts of a load's history that are worked out in one look; what is left waits for the next.
+const FOLDS_MOST: u32 = 8;
+/// Fleets whose forecasts are reckoned at a time, of all that this process holds: each takes a processor for some tenths of
+/// a second. Who finds no room tries again at its next tick.
+static ROOM: Semaphore = Semaphore::const_new(1);
 
 /// One fleet's forecasts, as far as this process has made them.
 #[derive(Debug, Default)]
 pub struct Foresight {
     forecasts: Arc<Forecasts>,
+    /// Those that are being reckoned.
+    coming: Option<JoinHandle<Forecasts>>,
     /// What went wrong, and when.
     failed: Option<(Timestamp, String)>,
 }
 
-/// Whether what was observed may be worked out first, which is a write.
-#[derive(Clone, Copy, Debug)]
-pub enum Ground<'a> {
-    /// It may, under this fence.
-    Renew(&'a Fence),
-    /// It is taken as it stands.
-    AsItStands,
-}
-
 impl Foresight {
-    /// The forecasts for a decision at `now`, made anew where it is time, and what kept them from it.
+    /// The forecasts for a decision at `now`, and what kept them from being made. Where it is time for new ones these are
+    /// begun, and serve a later decision: none waits for them.
     pub async fn look(
         &mut self,
         store: &dyn Store,
         config: &FleetConfig,
-        ground: Ground<'_>,
+        fence: &Fence,
         (now, boot_time): (Timestamp, Option<Duration>),
     ) -> (Arc<Forecasts>, Option<String>) {
+        if let Some(coming) = self.coming.take_if(|coming| coming.is_finished()) {
+            match coming.await {
+                Ok(forecasts) => (self.forecasts, self.failed) = (Arc::new(forecasts), None),
+                Err(error) => self.fail(now, &error),
+            }
+        }
         let waits = self.failed.as_ref().is_some_and(|(at, _)| now < after(*at, RETRY));
-        if self.forecasts.are_due(now) && !waits {
-            match self.renew(store, config, ground, (now, boot_time)).await {
-                Ok(forecasts) => {
-                    (self.forecasts, self.failed) = (Arc::new(forecasts), None);
-                }
-                Err(why) => self.failed = Some((now, format!("forecast: {why}"))),
+        if self.coming.is_none() && !waits && self.forecasts.are_due(now) {
+            let lead = forecast::lead(boot_time, config.interval);
+            if let Err(error) = self.begin(store, config, fence, (now, lead)).await {
+                self.fail(now, &error);
             }
         }
         (Arc::clone(&self.forecasts), self.failed.as_ref().map(|(_, why)| why.clone()))
     }
 
-    async fn renew(
-        &self,
+    fn fail(&mut self, now: Timestamp, why: &dyn std::error::Error) {
+        self.failed = Some((now, format!("forecast: {why}")));
+    }
+
+    async fn begin(
+        &mut self,
         store: &dyn Store,
         config: &FleetConfig,
-        ground: Ground<'_>,
-        (now, boot_time): (Timestamp, Option<Duration>),
-    ) -> Result<Forecasts, String> {
-        let histories = histories(store, config, ground).await.map_err(|error| error.to_string())?;
-        let (known, lead) = (Arc::clone(&self.forecasts), forecast::lead(boot_time, config.interval));
-        if histories.is_empty() {
-            return Ok(known.renewed(now, &histories, lead));
+        fence: &Fence,
+        (now, lead): (Timestamp, Duration),
+    ) -> Result<(), StoreError> {
+        let signals = config.policy(Vec::new()).forecast_signals();
+        let known = Arc::clone(&self.forecasts);
+        if signals.is_empty() {
+            self.forecasts = Arc::new(known.renewed(now, &BTreeMap::new(), lead));
+            return Ok(());
         }
-        // Some tenths of a second of reckoning would hold up the other fleets.
-        tokio::task::spawn_blocking(move || known.renewed(now, &histories, lead))
-            .await
-            .map_err(|error| error.to_string())
+        let Ok(room) = ROOM.try_acquire() else { return Ok(()) };
+        for signal in &signals {
+            let mut from = None;
+            for _ in 0..FOLDS_MOST {
+                from = store.loads_fold(fence, signal, from).await?;
+                if from.is_none() {
+                    break;
+                }
+            }
+        }
+        let histories = histories(store, config, &signals).await?;
+        self.coming = Some(tokio::task::spawn_blocking(move || {
+            let forecasts = known.renewed(now, &histories, lead);
+            drop(room);
+            forecasts
+        }));
+        Ok(())
     }
 }
 
-/// What is known of the load of each signal that is to be forecast.
+/// The forecasts from what is known already, at once and with nothing written: for a preview.
+pub async fn as_it_stands(
+    store: &dyn Store,
+    config: &FleetConfig,
+    (now, boot_time): (Timestamp, Option<Duration>),
+) -> Result<Forecasts, String> {
+    let signals = config.policy(Vec::new()).forecast_signals();
+    let lead = forecast::lead(boot_time, config.interval);
+    let histories = histories(store, config, &signals).await.map_err(|error| error.to_string())?;
+    if histories.is_empty() {
+        return Ok(Forecasts::default());
+    }
+    let reckoned = tokio::task::spawn_blocking(move || Forecasts::default().renewed(now, &histories, lead));
+    reckoned.await.map_err(|error| error.to_string())
+}
+
+/// What is known of the load of each of these signals.
 async fn histories(
     store: &dyn Store,
     config: &FleetConfig,
-    ground: Ground<'_>,
-) -> Result<BTreeMap<String, LoadHistory>, StoreError> {
-    let signals = config.policy(Vec::new()).forecast_signals();
+    signals: &BTreeSet<SignalName>,
+) -> Result<BTreeMap<SignalName, LoadHistory>, StoreError> {
     let mut histories = BTreeMap::new();
-    if signals.is_empty() {
-        return Ok(histories);
-    }
-    if let Ground::Renew(fence) = ground {
-        store.loads_fold(fence, &signals).await?;
-    }
     for signal in signals {
-        let known = store.loads(&config.name, &signal).await?;
-        if let Some(history) = LoadHistory::of(known) {
-            histories.insert(signal, history);
+        if let Some(history) = LoadHistory::of(store.loads(&config.name, signal).await?) {
+            histories.insert(signal.clone(), history);
         }
     }
     Ok(histories)

@@ -6,11 +6,10 @@ use crate::config::fleet::FleetConfig;
 use crate::decide::{Plan, Snapshot, decide};
 use crate::domain::ids::OwnerName;
 use crate::domain::time::after;
-use crate::reconcile::foresight::{Foresight, Ground};
 use crate::reconcile::observe::Lookout;
 use crate::reconcile::references::References;
 use crate::reconcile::sweep;
-use crate::reconcile::{Parts, scene};
+use crate::reconcile::{Parts, foresight, scene};
 use crate::store::StoreError;
 
 /// Observes one fleet as its loop would and decides. Writes nothing, sends no mutating call, takes no lease.
@@ -25,7 +24,11 @@ pub async fn preview(
     let lookout = Lookout::new(Arc::clone(&parts.cloud), Arc::clone(&parts.clock), owner.clone());
     let mut references = References::default();
     let mut seen = scene::read(parts, &lookout, fleet, &mut references).await?;
-    seen.foresee(parts, fleet, &mut Foresight::default(), Ground::AsItStands).await;
+    let moment = (seen.stored.now, seen.boot_p95());
+    match foresight::as_it_stands(&*parts.store, fleet, moment).await {
+        Ok(forecasts) => seen.forecasts = Arc::new(forecasts),
+        Err(why) => seen.faults.push(format!("forecast: {why}")),
+    }
     if let Ok(world) = &seen.world {
         let orphans = sweep::orphans(world, &fleet.name, &seen.stored).len();
         seen.orphans = u32::try_from(orphans).unwrap_or(u32::MAX);

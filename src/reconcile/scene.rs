@@ -19,7 +19,6 @@ use crate::domain::failure::CloudError;
 use crate::domain::host::{Host, HostState};
 use crate::domain::ids::{InstanceId, OwnerName, TargetGroupArn, Zone};
 use crate::domain::time::Timestamp;
-use crate::reconcile::foresight::{Foresight, Ground};
 use crate::reconcile::observe::{Body, GroupView, Groups, Lookout, Standing, World};
 use crate::reconcile::references::References;
 use crate::reconcile::{Parts, spans};
@@ -58,20 +57,6 @@ impl Scene {
     #[must_use]
     pub fn boot_p95(&self) -> Option<Duration> {
         self.boot_times.as_ref().map(|times| times.p95)
-    }
-
-    /// Adds what load is expected.
-    pub async fn foresee(
-        &mut self,
-        parts: &Parts,
-        config: &FleetConfig,
-        foresight: &mut Foresight,
-        ground: Ground<'_>,
-    ) {
-        let moment = (self.stored.now, self.boot_p95());
-        let (forecasts, fault) = foresight.look(&*parts.store, config, ground, moment).await;
-        self.forecasts = forecasts;
-        self.faults.extend(fault);
     }
 }
 

@@ -17,7 +17,7 @@ use crate::reconcile::calls::Caller;
 use crate::reconcile::commit;
 use crate::reconcile::desk::{Desk, LaunchGate};
 use crate::reconcile::drain::{self, Stubborn};
-use crate::reconcile::foresight::{Foresight, Ground};
+use crate::reconcile::foresight::Foresight;
 use crate::reconcile::launch::{self, Board};
 use crate::reconcile::observe::Lookout;
 use crate::reconcile::reads::Reads;
@@ -117,7 +117,10 @@ impl FleetRunner {
         let observing = spans::observe();
         let seen = scene::read(&parts, &lookout, &config, &mut self.references);
         let mut scene = spans::within(&observing, seen).await?;
-        scene.foresee(&parts, &config, &mut self.foresight, Ground::Renew(&fence)).await;
+        let moment = (scene.stored.now, scene.boot_p95());
+        let (forecasts, fault) = self.foresight.look(&*parts.store, &config, &fence, moment).await;
+        scene.forecasts = forecasts;
+        scene.faults.extend(fault);
         self.reads.note("DescribeInstances", "", &scene.world);
         self.note_unserved(&config, &mut scene);
         let desk = Desk {

@@ -32,7 +32,7 @@ mod people;
 mod replica;
 mod transaction;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -40,7 +40,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::clock::Clock;
-use crate::decide::signal::{Observation, SignalName};
+use crate::decide::signal::Observation;
 use crate::domain::boot::Boot;
 use crate::domain::failure::FailureClass;
 use crate::domain::host::Host;
@@ -257,8 +257,13 @@ impl Store for MemoryStore {
         Ok(self.read(|rows, now| fleet::boots(rows, before(now, span), fleet, most)))
     }
 
-    async fn loads_fold(&self, fence: &Fence, signals: &BTreeSet<SignalName>) -> Result<(), StoreError> {
-        self.write(|tx| loads::fold(tx, fence, signals))
+    async fn loads_fold(
+        &self,
+        fence: &Fence,
+        signal: &str,
+        from: Option<Timestamp>,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        self.write(|tx| loads::fold(tx, fence, signal, from))
     }
 
     async fn loads(&self, fleet: &FleetName, signal: &str) -> Result<Vec<(Timestamp, f64)>, StoreError> {

@@ -31,7 +31,7 @@ mod retry;
 mod schema;
 mod session;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -39,7 +39,7 @@ use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 use crate::config::service::SecretUrl;
-use crate::decide::signal::{Observation, SignalName};
+use crate::decide::signal::Observation;
 use crate::domain::boot::Boot;
 use crate::domain::failure::FailureClass;
 use crate::domain::host::Host;
@@ -293,8 +293,13 @@ impl Store for PostgresStore {
         transaction!(self, READ, DEADLINE, |tx| boot::boots(tx, fleet, span, most).await?)
     }
 
-    async fn loads_fold(&self, fence: &Fence, signals: &BTreeSet<SignalName>) -> Result<(), StoreError> {
-        transaction!(self, WRITE, DEADLINE, |tx| loads::fold(tx, fence, signals).await?)
+    async fn loads_fold(
+        &self,
+        fence: &Fence,
+        signal: &str,
+        from: Option<Timestamp>,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        transaction!(self, WRITE, DEADLINE, |tx| loads::fold(tx, fence, signal, from).await?)
     }
 
     async fn loads(&self, fleet: &FleetName, signal: &str) -> Result<Vec<(Timestamp, f64)>, StoreError> {

@@ -4,7 +4,7 @@
 //! ([`crate::support::TEST_CLOCK`]). A call blocks until it is answered, so that to the simulator it takes no time, as in
 //! memory. Then a seed is the same day over both, to the last line of its trace.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use sqlx::PgPool;
 use tokio::runtime::{Handle, Runtime};
 
-use fleet_scaler::decide::signal::{Observation, SignalName};
+use fleet_scaler::decide::signal::Observation;
 use fleet_scaler::domain::boot::Boot;
 use fleet_scaler::domain::failure::FailureClass;
 use fleet_scaler::domain::host::Host;
@@ -142,7 +142,7 @@ every_method! { Store:
     decisions(filter: &DecisionFilter) -> Vec<DecisionRow>;
     hosts_recent(fleet: &FleetName) -> Vec<Host>;
     boots(fleet: &FleetName, span: Duration, most: u32) -> Vec<Boot>;
-    loads_fold(fence: &Fence, signals: &BTreeSet<SignalName>) -> ();
+    loads_fold(fence: &Fence, signal: &str, from: Option<Timestamp>) -> Option<Timestamp>;
     loads(fleet: &FleetName, signal: &str) -> Vec<(Timestamp, f64)>;
     host_find(id: &InstanceId) -> Option<Host>;
 }

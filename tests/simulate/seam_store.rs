@@ -1,13 +1,11 @@
 //! The way of every call to the store: a turn for the simulator, the database's moods, the witness.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
-use fleet_scaler::decide::signal::SignalName;
 use fleet_scaler::domain::boot::Boot;
 use fleet_scaler::domain::failure::{CloudError, FailureClass};
 use fleet_scaler::domain::host::Host;
@@ -351,8 +349,13 @@ impl Store for SeamStore {
         self.ask("boots", || self.world.store.boots(fleet, span, most)).await
     }
 
-    async fn loads_fold(&self, fence: &Fence, signals: &BTreeSet<SignalName>) -> Result<(), StoreError> {
-        self.ask("loads_fold", || self.world.store.loads_fold(fence, signals)).await
+    async fn loads_fold(
+        &self,
+        fence: &Fence,
+        signal: &str,
+        from: Option<Timestamp>,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        self.ask("loads_fold", || self.world.store.loads_fold(fence, signal, from)).await
     }
 
     async fn loads(&self, fleet: &FleetName, signal: &str) -> Result<Vec<(Timestamp, f64)>, StoreError> {

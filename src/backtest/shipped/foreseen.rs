@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::decide::forecast::history::{LoadHistory, bucket, load_of};
+use crate::decide::forecast::history::{LOOK_BACK, LoadHistory, bucket, load_of};
 use crate::decide::forecast::{Forecast, Forecasts};
 use crate::decide::policy::Policy;
 use crate::decide::signal::{Observation, SignalName};
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Timestamp, before};
 
 /// What is known of the load so far, and what is expected of it.
 #[derive(Debug)]
@@ -29,7 +29,10 @@ impl Foreseen {
             return BTreeMap::new();
         }
         if self.forecasts.are_due(seen.at) {
-            let end = bucket(seen.at);
+            let (end, oldest) = (bucket(seen.at), before(seen.at, LOOK_BACK));
+            for known in self.highest.values_mut() {
+                *known = known.split_off(&oldest);
+            }
             let over = |known: &BTreeMap<Timestamp, f64>| {
                 known.range(..end).map(|(at, load)| (*at, *load)).collect()
             };

@@ -22,6 +22,8 @@ pub(super) const DAY: usize = 144;
 pub const LOOK_BACK: Duration = Duration::from_hours(29 * 24);
 /// How many buckets a forecast is made from.
 const TAUGHT_BY: usize = 21 * DAY;
+/// No signal is as large as this; a product of larger ones could be no number.
+const VALUE_MOST: f64 = 1e300;
 /// What lies before a hole that is longer than this says nothing of what comes after it.
 const HOLE_MOST: usize = DAY;
 
@@ -100,7 +102,7 @@ pub fn load_of(signal: &str, observation: &Observation) -> Option<f64> {
         Some(_) => f64::from(observation.hosts_asked),
         None => observation.value("hosts.healthy", Facet::Heard)?,
     };
-    (hosts > 0.0).then_some(value * hosts)
+    (hosts > 0.0 && value.abs() < VALUE_MOST).then_some(value * hosts)
 }
 
 /// How many whole buckets there are in a span.

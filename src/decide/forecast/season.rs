@@ -19,8 +19,8 @@ const MODEL: &str = "AZN";
 /// A load with the ends of its interval.
 pub(super) type Interval = (f64, f64, f64);
 
-/// The last load that is known, as the model sees it, and the next ones; none is negative. The first belongs to the others
-/// as a real load does not: what grows from one to the next is the model's growth, and not its error.
+/// The last known bucket as the model sees it now, and the next ones; none is negative. The first stands in for the real
+/// load, which has its own error in it: what grows from one to the next is the seasons' growth and nothing else.
 ///
 /// # Errors
 ///
@@ -28,11 +28,16 @@ pub(super) type Interval = (f64, f64, f64);
 pub(super) fn expect(loads: &[f64], steps: usize) -> Result<Vec<Interval>, String> {
     let periods = if loads.len() >= 2 * WEEK { vec![DAY, WEEK] } else { vec![DAY] };
     let trend = AutoETS::new(1, MODEL).map_err(|error| error.to_string())?.into_trend_model();
-    let fitted = MSTLModel::new(periods, trend).fit(loads).map_err(|error| error.to_string())?;
-    let known = fitted.predict_in_sample(LEVEL).map_err(|error| error.to_string())?;
-    let coming = fitted.predict(steps, LEVEL).map_err(|error| error.to_string())?;
-    let (known, coming) = (intervals(&known), intervals(&coming));
-    let expected: Vec<Interval> = known.last().into_iter().chain(&coming).copied().collect();
+    let fitted = MSTLModel::new(periods.clone(), trend).fit(loads).map_err(|error| error.to_string())?;
+    let coming = intervals(&fitted.predict(steps, LEVEL).map_err(|error| error.to_string())?);
+    // From the next bucket back to the last: as each season went there a period ago.
+    let back = periods.iter().zip(fitted.fit().seasonal()).map(|(period, season)| {
+        let at = |ago: usize| season.len().checked_sub(ago).map_or(0.0, |place| f64::from(season[place]));
+        at(1) - at(*period)
+    });
+    let back: f64 = back.sum();
+    let known = coming.first().map(|(load, low, high)| (load + back, low + back, high + back));
+    let expected: Vec<Interval> = known.into_iter().chain(coming.iter().copied()).map(not_negative).collect();
     let is_number = |(load, low, high): &Interval| load.is_finite() && low.is_finite() && high.is_finite();
     if expected.len() == steps + 1 && expected.iter().all(is_number) {
         Ok(expected)
@@ -41,11 +46,15 @@ pub(super) fn expect(loads: &[f64], steps: usize) -> Result<Vec<Interval>, Strin
     }
 }
 
+fn not_negative((load, low, high): Interval) -> Interval {
+    (load.max(0.0), low.max(0.0), high.max(0.0))
+}
+
 fn intervals(forecast: &Forecast) -> Vec<Interval> {
     let ends = forecast.intervals.as_ref();
     let (low, high) = ends.map_or((&forecast.point, &forecast.point), |ends| (&ends.lower, &ends.upper));
     let loads = forecast.point.iter().zip(low.iter().zip(high));
-    loads.map(|(load, (low, high))| (load.max(0.0), low.max(0.0), high.max(0.0))).collect()
+    loads.map(|(load, (low, high))| (*load, *low, *high)).collect()
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Whether forecasts of a signal may be followed: what they would have saved on its own last days.
 //!
 //! Each of the last days is expected anew, from what was known when it began and nothing later. Beside it stands what a
-//! target does without a forecast: it sees a load one lead late. Each of the two then gets the one head-room, chosen in
+//! target does without a forecast: it sees a load one lead late, a part of a bucket as a part. Each of the two then gets the one head-room, chosen in
 //! hindsight, that leaves a thousandth of the load unserved, and the trial is won by who needs fewer hosts with it. So both
 //! are judged at the same quality, as in the elasticity benchmark, and a forecast that is merely bold wins nothing.
 
@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::decide::forecast::history::{BUCKET, DAY, LoadHistory, last_weeks};
-use crate::decide::forecast::{season, times};
+use crate::decide::forecast::{LEAD_MOST, season, times};
 use crate::decide::wording::percent;
 
 /// Load that may go unserved on either side, 0–1.
@@ -60,7 +60,7 @@ impl Trial {
     /// Whether hosts would have been saved, more than by coincidence.
     #[must_use]
     pub fn is_won(&self) -> bool {
-        self.with <= self.without * (1.0 - SAVED_LEAST)
+        self.with < self.without * (1.0 - SAVED_LEAST)
     }
 
     /// Share of the hosts that it would have saved; negative: it would have cost more.
@@ -80,7 +80,8 @@ impl Trust {
     /// Goes through the last days, for hosts that take `lead` to come.
     pub(super) fn of(history: &LoadHistory, lead: Duration) -> Self {
         let loads = history.loads();
-        let late = usize::try_from(lead.as_secs().div_ceil(BUCKET.as_secs())).unwrap_or(DAY).clamp(1, DAY);
+        let lag = Lag::of(lead);
+        let late = lag.whole + 1;
         let days = (loads.len().saturating_sub(late) / DAY).saturating_sub(DAYS_BEFORE).min(DAYS_MOST);
         if days == 0 {
             let needed = (DAYS_BEFORE + 1) * DAY + late;
@@ -89,7 +90,7 @@ impl Trust {
         let mut bench = Bench::default();
         for day in (1..=days).rev() {
             let start = loads.len() - day * DAY;
-            if let Err(why) = bench.try_day(loads, start, late) {
+            if let Err(why) = bench.try_day(loads, start, lag) {
                 return Self::Failed { why };
             }
         }
@@ -108,7 +109,7 @@ impl fmt::Display for Trust {
             Self::TooShort { hours, needed } => {
                 write!(f, "{hours} h of load are known, and a trial takes {needed}")
             }
-            Self::Failed { why } => write!(f, "the last days could not be forecast: {why}"),
+            Self::Failed { why } => write!(f, "no forecast can be made: {why}"),
             Self::Tried(trial) => {
                 let (saved, days) = (trial.saved(), trial.days);
                 let over =
@@ -122,6 +123,28 @@ impl fmt::Display for Trust {
     }
 }
 
+/// How many buckets late a host comes, as whole ones and a part.
+#[derive(Clone, Copy)]
+struct Lag {
+    whole: usize,
+    part: f64,
+}
+
+impl Lag {
+    fn of(lead: Duration) -> Self {
+        let lead = lead.min(LEAD_MOST);
+        let whole = lead.as_secs() / BUCKET.as_secs();
+        let part = (lead.as_secs_f64() - (BUCKET.as_secs() * whole) as f64) / BUCKET.as_secs_f64();
+        Self { whole: usize::try_from(whole).unwrap_or(0), part }
+    }
+
+    /// What stood so long before `place`, between two buckets.
+    fn before(self, place: usize, of: impl Fn(usize) -> f64) -> f64 {
+        let (late, later) = (of(place - self.whole), of(place - self.whole - 1));
+        late + self.part * (later - late)
+    }
+}
+
 /// What came, and what each side would have been ready for.
 #[derive(Default)]
 struct Bench {
@@ -131,16 +154,16 @@ struct Bench {
 }
 
 impl Bench {
-    fn try_day(&mut self, loads: &[f64], start: usize, late: usize) -> Result<(), String> {
+    fn try_day(&mut self, loads: &[f64], start: usize, lag: Lag) -> Result<(), String> {
         // The forecast begins where the first host of the day had to be asked for.
-        let known = start - late;
-        let expected = season::expect(last_weeks(&loads[..known]), DAY + late)?;
-        // The first of them is of what was known.
-        let coming = expected.get(1..).unwrap_or_default();
-        for (place, span) in coming.windows(late + 1).take(DAY).enumerate() {
-            let (seen, present) = (loads[known + place], span[0].0);
-            let highest = span.iter().map(|(load, _, _)| *load).fold(present, f64::max);
-            self.came.push(loads[start + place]);
+        let known = start - lag.whole - 1;
+        let expected = season::expect(last_weeks(&loads[..known]), DAY + lag.whole + 1)?;
+        // The first of them is of the last that was known.
+        let load = |bucket: usize| expected[bucket + 1 - known].0;
+        for bucket in start..start + DAY {
+            let (seen, present) = (lag.before(bucket, |place| loads[place]), lag.before(bucket, load));
+            let highest = (bucket - lag.whole..=bucket).map(load).fold(present, f64::max);
+            self.came.push(loads[bucket]);
             self.without.push(seen);
             self.with.push(seen * times(highest, present, highest).max(1.0));
         }
@@ -150,8 +173,9 @@ impl Bench {
 
 /// Hosts over those that the load took, with the smallest head-room that leaves no more than [`UNSERVED`].
 fn cheapest(kept: &[f64], came: &[f64]) -> f64 {
-    let total: f64 = came.iter().sum();
-    if total <= 0.0 {
+    let (total, ready): (f64, f64) = (came.iter().sum(), kept.iter().sum());
+    // Of no load, or with nothing to be made larger, nothing can be said for either side.
+    if total <= 0.0 || ready <= 0.0 {
         return 1.0;
     }
     let (mut low, mut high) = HEADROOM;
@@ -160,7 +184,7 @@ fn cheapest(kept: &[f64], came: &[f64]) -> f64 {
         let short = came.iter().zip(kept).map(|(came, kept)| (came - kept * (1.0 + middle)).max(0.0));
         if short.sum::<f64>() > UNSERVED * total { low = middle } else { high = middle }
     }
-    kept.iter().sum::<f64>() * (1.0 + high) / total
+    ready * (1.0 + high) / total
 }
 
 fn hours(buckets: usize) -> u32 {
@@ -211,6 +235,23 @@ mod tests {
         assert!(!flat.is_earned(), "{flat:?}");
         let nothing = Trust::of(&history(4, |_| 0.0), LEAD);
         assert!(!nothing.is_earned(), "{nothing:?}");
+    }
+
+    #[test]
+    fn load_that_has_only_begun_earns_none() {
+        let begun = Trust::of(&history(5, |place| if place >= 5 * DAY - 1 { 50.0 } else { 0.0 }), LEAD);
+        let Trust::Tried(trial) = begun else { panic!("{begun:?}") };
+        assert!(!trial.is_won() && trial.saved().is_finite(), "{trial:?}");
+    }
+
+    #[test]
+    fn a_morning_is_worth_less_to_who_boots_in_a_moment() {
+        let saved = |lead| match Trust::of(&history(6, office), lead) {
+            Trust::Tried(trial) => trial.saved(),
+            trust => panic!("{trust:?}"),
+        };
+        let [moment, minutes] = [Duration::from_secs(20), LEAD].map(saved);
+        assert!(moment < minutes / 4.0, "{moment}, {minutes}");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::fixture::{Fleet, MINUTE, ago, cpu_target, expect};
 use crate::decide::Plan;
 use crate::decide::forecast::{Expected, Forecast, Trial, Trust};
 use crate::decide::inputs::Basis;
-use crate::decide::plan::{Action, Recommendation};
+use crate::decide::plan::{Action, ReasonCode, Recommendation};
 use crate::decide::policy::ForecastPolicy;
 use crate::domain::time::after;
 
@@ -91,7 +91,7 @@ fn one_that_has_not_proven_itself_is_recorded_and_not_followed() {
 #[test]
 fn one_that_ended_or_was_never_made_says_nothing() {
     let plan = fleet(10, 0.58, forecast(WON, &[50.0, 50.0])).decide();
-    assert_eq!(said(&plan).because, "no load is expected for this time: there is no forecast yet");
+    assert_eq!(said(&plan).because, "no load is expected for this time: there is no forecast of it");
     let mut fleet = fleet(10, 0.58, forecast(WON, &[]));
     fleet.snapshot.forecasts.clear();
     assert_eq!(said(&fleet.decide()).size, None);
@@ -110,6 +110,14 @@ fn load_that_is_expected_again_soon_keeps_its_hosts() {
     let plan = lull.decide();
     expect(&plan, Action::Hold, (10, 10));
     assert_eq!(said(&plan).size, Some(10));
+}
+
+#[test]
+fn a_rise_that_the_fleet_has_room_for_is_no_word_for_fewer_hosts() {
+    // A hundredth more in ten minutes: nine hosts would do, and ten are no reason to say so.
+    let plan = fleet(10, 0.58, forecast(WON, &[50.0, 50.0, 50.5])).decide();
+    expect(&plan, Action::Hold, (10, 10));
+    assert_eq!((plan.code, said(&plan).size), (ReasonCode::Quiet, Some(9)), "{}", plan.reason);
 }
 
 #[test]

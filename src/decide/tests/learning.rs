@@ -199,6 +199,19 @@ fn a_load_that_rises_gets_more_head_room_the_more_loads_went_on_rising() {
 }
 
 #[test]
+fn what_a_load_came_to_in_silence_is_not_taken_for_a_minutes_way() {
+    // Nothing was heard for five minutes before the last tick but one: what came meanwhile is spread over them.
+    let mut silent = on_its_way(3.0, 2.0);
+    silent.snapshot.window.retain(|seen| seen.at > ago(seconds(15)) || seen.at <= ago(5 * MINUTE));
+    let heard = on_its_way(3.0, 2.0);
+    let size = |fleet: &Fleet| fleet.decide().recommendations[0].size;
+    assert!(size(&silent) < size(&heard), "{:?}, {:?}", size(&silent), size(&heard));
+    // However steep the way, no more than three times the load is kept ready.
+    let steep = on_its_way(0.0, 8.0).decide();
+    assert!(steep.recommendations[0].size <= Some(28), "{:?}", steep.recommendations);
+}
+
+#[test]
 fn the_lean_grows_where_a_rise_went_on_and_sinks_where_it_did_not() {
     let lean = |cpu: f64| {
         let mut fleet = on_its_way(5.0, 0.5);

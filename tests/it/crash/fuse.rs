@@ -5,7 +5,6 @@
 //! can tell the difference, and because the steps are counted while they happen, one that is added later is in the
 //! matrix without anybody thinking of it.
 
-use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -13,7 +12,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::Notify;
 
-use fleet_scaler::decide::signal::SignalName;
 use fleet_scaler::domain::boot::Boot;
 use fleet_scaler::domain::failure::{CloudError, FailureClass};
 use fleet_scaler::domain::host::Host;
@@ -186,8 +184,13 @@ impl Store for FusedStore {
     async fn boots(&self, fleet: &FleetName, span: Duration, most: u32) -> Result<Vec<Boot>, StoreError> {
         self.inner.boots(fleet, span, most).await
     }
-    async fn loads_fold(&self, fence: &Fence, signals: &BTreeSet<SignalName>) -> Result<(), StoreError> {
-        self.fuse.step("loads_fold", self.inner.loads_fold(fence, signals)).await
+    async fn loads_fold(
+        &self,
+        fence: &Fence,
+        signal: &str,
+        from: Option<Timestamp>,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        self.fuse.step("loads_fold", self.inner.loads_fold(fence, signal, from)).await
     }
 
     async fn loads(&self, fleet: &FleetName, signal: &str) -> Result<Vec<(Timestamp, f64)>, StoreError> {

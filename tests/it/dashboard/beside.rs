@@ -64,7 +64,7 @@ async fn a_fleets_schedules_forecasts_and_candidates_stand_beside_what_was_decid
     browser.until_says("#schedules tbody tr:nth-child(2)", &format!("Not now {second}starts in ")).await;
     browser.until_says("#forecasts tbody tr", "Says nothing").await;
     browser
-        .until_says("#forecasts tbody tr", "no load is expected for this time: there is no forecast yet")
+        .until_says("#forecasts tbody tr", "no load is expected for this time: there is no forecast of it")
         .await;
     browser.until_says("#candidates tbody tr:nth-child(1)", "is what is done").await;
     browser.until_says("#candidates tbody tr:nth-child(2)", "2 hosts more").await;
