@@ -32,7 +32,7 @@ use crate::decide::policy::{Target, to_size};
 use crate::decide::targets::{self, NOISE};
 use crate::decide::trail::BOOT_TIME;
 use crate::domain::time::{Timestamp, after, before, since};
-pub use kept::{Forecasts, LIFE};
+pub use kept::Forecasts;
 pub use trial::{Trial, Trust};
 
 /// How far it reaches beyond the last load that was known to it: its life, the longest lead, and an hour, of which a bucket
@@ -44,9 +44,6 @@ const LEAD_MOST: Duration = Duration::from_hours(4);
 /// What load is expected of one signal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Forecast {
-    /// Until when the load was known to it.
-    #[serde(with = "crate::domain::time::json")]
-    pub known_until: Timestamp,
     /// Whether forecasts of this signal may be followed.
     pub trust: Trust,
     /// The expected load, a [`BUCKET`] apart, oldest first; empty where nothing could be expected.
@@ -99,7 +96,7 @@ impl Forecast {
             low,
             high,
         });
-        Self { known_until: history.end(), trust, points: points.collect() }
+        Self { trust, points: points.collect() }
     }
 
     /// With only those points that a decision at `now` looks at: it is kept with every decision.

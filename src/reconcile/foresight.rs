@@ -26,14 +26,28 @@ const FOLDS_MOST: u32 = 8;
 /// a second. Who finds no room tries again at its next tick.
 static ROOM: Semaphore = Semaphore::const_new(1);
 
+/// What is known of the load of each signal.
+type Histories = BTreeMap<SignalName, LoadHistory>;
+
 /// One fleet's forecasts, as far as this process has made them.
 #[derive(Debug, Default)]
 pub struct Foresight {
     forecasts: Arc<Forecasts>,
-    /// Those that are being reckoned.
-    coming: Option<JoinHandle<Forecasts>>,
+    coming: Coming,
     /// What went wrong, and when.
     failed: Option<(Timestamp, String)>,
+}
+
+/// How far the next forecasts are.
+#[derive(Debug, Default)]
+enum Coming {
+    /// Nobody has begun with them.
+    #[default]
+    NotBegun,
+    /// What they are made from was read, and there was no room yet.
+    Read(Histories),
+    /// They are being reckoned.
+    Reckoned(JoinHandle<Forecasts>),
 }
 
 impl Foresight {
@@ -46,57 +60,62 @@ impl Foresight {
         fence: &Fence,
         (now, boot_time): (Timestamp, Option<Duration>),
     ) -> (Arc<Forecasts>, Option<String>) {
-        if let Some(coming) = self.coming.take_if(|coming| coming.is_finished()) {
-            match coming.await {
+        let lead = forecast::lead(boot_time, config.interval);
+        match std::mem::take(&mut self.coming) {
+            Coming::Reckoned(reckoned) if reckoned.is_finished() => match reckoned.await {
                 Ok(forecasts) => (self.forecasts, self.failed) = (Arc::new(forecasts), None),
                 Err(error) => self.fail(now, &error),
-            }
-        }
-        let waits = self.failed.as_ref().is_some_and(|(at, _)| now < after(*at, RETRY));
-        if self.coming.is_none() && !waits && self.forecasts.are_due(now) {
-            let lead = forecast::lead(boot_time, config.interval);
-            if let Err(error) = self.begin(store, config, fence, (now, lead)).await {
-                self.fail(now, &error);
-            }
+            },
+            Coming::Reckoned(reckoned) => self.coming = Coming::Reckoned(reckoned),
+            Coming::Read(histories) => self.reckon(histories, now, lead),
+            Coming::NotBegun if self.is_time(now) => match read(store, config, fence).await {
+                Ok(histories) => self.reckon(histories, now, lead),
+                Err(error) => self.fail(now, &error),
+            },
+            Coming::NotBegun => {}
         }
         (Arc::clone(&self.forecasts), self.failed.as_ref().map(|(_, why)| why.clone()))
+    }
+
+    fn is_time(&self, now: Timestamp) -> bool {
+        let waits = self.failed.as_ref().is_some_and(|(at, _)| now < after(*at, RETRY));
+        self.forecasts.are_due(now) && !waits
     }
 
     fn fail(&mut self, now: Timestamp, why: &dyn std::error::Error) {
         self.failed = Some((now, format!("forecast: {why}")));
     }
 
-    async fn begin(
-        &mut self,
-        store: &dyn Store,
-        config: &FleetConfig,
-        fence: &Fence,
-        (now, lead): (Timestamp, Duration),
-    ) -> Result<(), StoreError> {
-        let signals = config.policy(Vec::new()).forecast_signals();
+    fn reckon(&mut self, histories: Histories, now: Timestamp, lead: Duration) {
         let known = Arc::clone(&self.forecasts);
-        if signals.is_empty() {
-            self.forecasts = Arc::new(known.renewed(now, &BTreeMap::new(), lead));
-            return Ok(());
+        if histories.values().all(LoadHistory::is_short) {
+            (self.forecasts, self.failed) = (Arc::new(known.renewed(now, &histories, lead)), None);
+            return;
         }
-        let Ok(room) = ROOM.try_acquire() else { return Ok(()) };
-        for signal in &signals {
-            let mut from = None;
-            for _ in 0..FOLDS_MOST {
-                from = store.loads_fold(fence, signal, from).await?;
-                if from.is_none() {
-                    break;
-                }
+        self.coming = match ROOM.try_acquire() {
+            Err(_) => Coming::Read(histories),
+            Ok(room) => Coming::Reckoned(tokio::task::spawn_blocking(move || {
+                let forecasts = known.renewed(now, &histories, lead);
+                drop(room);
+                forecasts
+            })),
+        };
+    }
+}
+
+/// Works out what was observed since the last time, and gives all that is known.
+async fn read(store: &dyn Store, config: &FleetConfig, fence: &Fence) -> Result<Histories, StoreError> {
+    let signals = config.policy(Vec::new()).forecast_signals();
+    for signal in &signals {
+        let mut from = None;
+        for _ in 0..FOLDS_MOST {
+            from = store.loads_fold(fence, signal, from).await?;
+            if from.is_none() {
+                break;
             }
         }
-        let histories = histories(store, config, &signals).await?;
-        self.coming = Some(tokio::task::spawn_blocking(move || {
-            let forecasts = known.renewed(now, &histories, lead);
-            drop(room);
-            forecasts
-        }));
-        Ok(())
     }
+    histories(store, config, &signals).await
 }
 
 /// The forecasts from what is known already, at once and with nothing written: for a preview.
@@ -108,8 +127,8 @@ pub async fn as_it_stands(
     let signals = config.policy(Vec::new()).forecast_signals();
     let lead = forecast::lead(boot_time, config.interval);
     let histories = histories(store, config, &signals).await.map_err(|error| error.to_string())?;
-    if histories.is_empty() {
-        return Ok(Forecasts::default());
+    if histories.values().all(LoadHistory::is_short) {
+        return Ok(Forecasts::default().renewed(now, &histories, lead));
     }
     let reckoned = tokio::task::spawn_blocking(move || Forecasts::default().renewed(now, &histories, lead));
     reckoned.await.map_err(|error| error.to_string())
@@ -120,7 +139,7 @@ async fn histories(
     store: &dyn Store,
     config: &FleetConfig,
     signals: &BTreeSet<SignalName>,
-) -> Result<BTreeMap<SignalName, LoadHistory>, StoreError> {
+) -> Result<Histories, StoreError> {
     let mut histories = BTreeMap::new();
     for signal in signals {
         if let Some(history) = LoadHistory::of(store.loads(&config.name, signal).await?) {

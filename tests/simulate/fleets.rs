@@ -68,6 +68,17 @@ value = 0.60
 tolerance = 0.10
 "#;
 
+/// Makes the fleet work out its load, as one with a forecast does, and never acts.
+const FORESEEN: &str = r#"
+[[candidate]]
+name = "foreseen"
+[[candidate.target]]
+name = "cpu-60"
+signal = "cpu.avg"
+value = 0.60
+forecast = { hosts_max = 1 }
+"#;
+
 /// The fleet of the crash matrix: sizes are set by hand.
 const OF_THE_STORIES: &str = "stories";
 
@@ -81,7 +92,7 @@ fn templates() -> &'static BTreeMap<FleetName, FleetConfig> {
             ("rules", RULES.to_owned()),
             ("target", TARGET.to_owned()),
             ("both", format!("{RULES}{TARGET}")),
-            (OF_THE_STORIES, String::new()),
+            (OF_THE_STORIES, FORESEEN.to_owned()),
         ] {
             let text = format!("name = \"{name}\"\n{COMMON}{more}");
             std::fs::write(dir.path().join(format!("fleets/{name}.toml")), text).expect("a fleet's file");

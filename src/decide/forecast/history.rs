@@ -70,6 +70,12 @@ impl LoadHistory {
         &self.loads
     }
 
+    /// Whether it is shorter than anything that could be forecast: then there is nothing to reckon.
+    #[must_use]
+    pub fn is_short(&self) -> bool {
+        self.loads.len() < 2 * DAY
+    }
+
     /// Those that a forecast is made from.
     pub(super) fn last_weeks(&self) -> &[f64] {
         last_weeks(&self.loads)

@@ -9,7 +9,7 @@ use crate::decide::signal::SignalName;
 use crate::domain::time::{Timestamp, after};
 
 /// How long forecasts are believed before they are made anew.
-pub const LIFE: Duration = Duration::from_hours(3);
+const LIFE: Duration = Duration::from_hours(3);
 /// How long a trial is believed before the fleet's last days are gone through again.
 const TRIAL_LIFE: Duration = Duration::from_hours(24);
 

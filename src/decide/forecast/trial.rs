@@ -1,9 +1,10 @@
 //! Whether forecasts of a signal may be followed: what they would have saved on its own last days.
 //!
 //! Each of the last days is expected anew, from what was known when it began and nothing later. Beside it stands what a
-//! target does without a forecast: it sees a load one lead late, a part of a bucket as a part. Each of the two then gets the one head-room, chosen in
-//! hindsight, that leaves a thousandth of the load unserved, and the trial is won by who needs fewer hosts with it. So both
-//! are judged at the same quality, as in the elasticity benchmark, and a forecast that is merely bold wins nothing.
+//! target does without a forecast: it sees a load one lead late, a part of a bucket as a part. Each of the two then gets
+//! the one head-room, chosen in hindsight, that leaves a thousandth of the load unserved, and the trial is won by who
+//! needs fewer hosts with it. So both are judged at the same quality, as in the elasticity benchmark, and a forecast that
+//! is merely bold wins nothing.
 
 use std::fmt;
 use std::time::Duration;

@@ -23,7 +23,7 @@ fn forecast(trust: Trust, loads: &[f64]) -> Forecast {
         low: load * 0.9,
         high: load * 1.2,
     };
-    Forecast { known_until: ago(15 * MINUTE), trust, points: (0..).zip(loads).map(point).collect() }
+    Forecast { trust, points: (0..).zip(loads).map(point).collect() }
 }
 
 /// Hosts with one target of 60 % that may follow a forecast three hosts far.

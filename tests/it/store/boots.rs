@@ -8,7 +8,7 @@ use fleet_scaler::domain::ids::FleetName;
 use fleet_scaler::domain::launch::TemplateRef;
 use fleet_scaler::domain::time::since;
 
-use super::fixture::{World, take};
+use super::fixture::World;
 use super::subject::on_both_stores;
 
 const MINUTE: Duration = Duration::from_mins(1);
@@ -22,12 +22,6 @@ on_both_stores![
 impl World {
     async fn boots(&self, span: Duration, most: u32) -> Vec<Boot> {
         self.store.boots(&self.fence.fleet, span, most).await.unwrap()
-    }
-
-    /// Time goes by, and the lease is kept.
-    async fn wait(&self, span: Duration) {
-        self.subject.pass(span).await;
-        take(&*self.store, self.fence.fleet.as_str(), self.fence.replica.as_str()).await;
     }
 
     /// One host that takes so long.

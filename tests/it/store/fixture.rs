@@ -51,6 +51,12 @@ pub(super) struct World {
 }
 
 impl World {
+    /// Time goes by, and the lease is kept.
+    pub(super) async fn wait(&self, span: Duration) {
+        self.subject.pass(span).await;
+        take(&*self.store, self.fence.fleet.as_str(), self.fence.replica.as_str()).await;
+    }
+
     /// On Postgres.
     pub(super) async fn new() -> Self {
         Self::of(Subject::postgres().await).await
